@@ -1,0 +1,98 @@
+"""Who may be written to, and who may not."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Audience:
+    """A named list of recipients; recipients counts them."""
+
+    id: int
+    version: int
+    name: str
+    recipients: int
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipient:
+    """One person in one audience. address_key is what makes two spellings one person."""
+
+    id: int
+    audience_id: int
+    email: str
+    address_key: str
+    name: str
+    attributes: Mapping[str, Any]
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewRecipient:
+    """A recipient as given; row is its place in what was given, counted from 1."""
+
+    row: int
+    email: str
+    name: str
+    attributes: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rejected:
+    """A row that was not taken, and why."""
+
+    row: int
+    email: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Added:
+    """What came of giving recipients to an audience."""
+
+    added: int
+    updated: int
+    rejected: tuple[Rejected, ...]
+
+
+class SuppressionReason(StrEnum):
+    UNSUBSCRIBED = "unsubscribed"
+    BOUNCED = "bounced"
+    COMPLAINED = "complained"
+    MANUAL = "manual"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Suppression:
+    """An address that gets nothing."""
+
+    id: int
+    email: str
+    reason: SuppressionReason
+    created_at: datetime
+
+
+class ImportStatus(StrEnum):
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Import:
+    """A CSV file on its way into an audience. progress is the share of the file that is through, 0 to 1."""
+
+    id: int
+    audience_id: int
+    status: ImportStatus
+    dry_run: bool
+    progress: float
+    added: int
+    updated: int
+    rejected: int
+    detail: str | None
+    created_at: datetime

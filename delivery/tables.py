@@ -1,0 +1,172 @@
+"""The ledger's tables. Only delivery.ledger writes them, only it and delivery.reads know them."""
+
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Date,
+    ForeignKey,
+    Index,
+    Integer,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+
+from storage.metadata import Instant, metadata
+
+slots = Table(
+    "slots",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("schedule_id", Integer, nullable=False),
+    # The nominal wall-clock time (daily and longer) or the UTC instant (shorter), with its kind.
+    Column("key", String(60), nullable=False),
+    Column("at", Instant, nullable=False),
+    Column("local", String(40), nullable=False),  # the slot's wall-clock time with the offset
+    # More than a hundred missed slots are one row: from `at` to `until`, so many.
+    Column("until", Instant),
+    Column("slots", Integer, nullable=False),
+    Column("decision", String(10), nullable=False),
+    Column("reason", String(200)),
+    Column("run_id", Integer, ForeignKey("runs.id", ondelete="RESTRICT")),
+    Column("epoch", Integer, nullable=False),
+    Column("decided_at", Instant, nullable=False),
+    # One run for each slot: whoever comes second is refused.
+    UniqueConstraint("schedule_id", "key"),
+    Index(None, "schedule_id", "at"),  # serves: a schedule's past slots by page
+    Index(
+        "ix_slots_held",
+        "schedule_id",
+        sqlite_where=text("decision = 'held'"),
+        postgresql_where=text("decision = 'held'"),
+    ),
+    CheckConstraint("decision IN ('claimed', 'skipped', 'merged', 'held')", name="decision"),
+    sqlite_autoincrement=True,
+)
+
+watermarks = Table(
+    "watermarks",
+    metadata,
+    Column("schedule_id", Integer, primary_key=True, autoincrement=False),
+    # The latest instant up to which the schedule has been decided.
+    Column("watermark", Instant, nullable=False),
+    # When it was made, enabled, resumed, or its times changed: slots at or before are not due.
+    Column("floor", Instant, nullable=False),
+    # The day (in the schedule's zone) of the last slot that was claimed, held, or skipped by a person: an edit
+    # does not make that day run again.
+    Column("decided_day", Date),
+    Column("claimed", Integer, nullable=False),  # slots, for max_runs
+)
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("schedule_id", Integer, nullable=False),
+    Column("campaign_id", Integer, nullable=False),
+    Column("slot", Instant, nullable=False),
+    Column("zone", String(64), nullable=False),  # the schedule's, for {{ slot }}
+    Column("origin", String(12), nullable=False),  # slot, run-now, missed
+    Column("request_key", String(255)),  # run-now's Idempotency-Key: its own key space
+    Column("status", String(10), nullable=False),
+    Column("reason", String(1000)),
+    Column("content", JSON, nullable=False),  # the campaign, frozen at the claim
+    Column("content_sha256", String(64), nullable=False),
+    Column("recipient_ceiling", Integer, nullable=False),  # the audience, frozen
+    Column("cursor", Integer, nullable=False),  # the last recipient id that was materialised
+    Column("materialised", Boolean, nullable=False),
+    Column("waits_for", Integer),  # overlap: wait: the run that has to be through first
+    Column("refused_ids", JSON),  # the refusals in a row that paused this run
+    Column("epoch", Integer, nullable=False),
+    Column("claimed_at", Instant, nullable=False),
+    Column("started_at", Instant),
+    Column("finished_at", Instant),
+    Column("told", Boolean, nullable=False),  # its end has reached the schedule store
+    # Counters, changed in the transaction that changes a delivery. Leased counts as queued.
+    Column("recipients", Integer, nullable=False),
+    Column("queued", Integer, nullable=False),
+    Column("sending", Integer, nullable=False),
+    Column("sent", Integer, nullable=False),
+    Column("failed", Integer, nullable=False),
+    Column("skipped", Integer, nullable=False),
+    Column("in_doubt", Integer, nullable=False),
+    UniqueConstraint("schedule_id", "request_key"),
+    Index(None, "schedule_id", "id"),  # serves: a schedule's runs by page
+    Index(
+        "ix_runs_unfinished",
+        "status",
+        sqlite_where=text("finished_at IS NULL"),
+        postgresql_where=text("finished_at IS NULL"),
+    ),
+    Index(
+        "ix_runs_untold",
+        "schedule_id",
+        sqlite_where=text("finished_at IS NOT NULL AND NOT told"),
+        postgresql_where=text("finished_at IS NOT NULL AND NOT told"),
+    ),
+    CheckConstraint(
+        "status IN ('claimed', 'running', 'paused', 'held', 'completed', 'failed', 'cancelled')",
+        name="status",
+    ),
+    CheckConstraint(
+        "recipients = queued + sending + sent + failed + skipped + in_doubt", name="adds_up"
+    ),
+    sqlite_autoincrement=True,
+)
+
+run_audiences = Table(
+    "run_audiences",
+    metadata,
+    Column("run_id", Integer, ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True),
+    Column("audience_id", Integer, primary_key=True, index=True),
+)
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("run_id", Integer, ForeignKey("runs.id", ondelete="RESTRICT"), nullable=False),
+    Column("recipient_id", Integer, nullable=False),
+    Column("email", String(320), nullable=False),
+    Column("address_key", String(320), nullable=False),
+    Column("status", String(10), nullable=False),
+    Column("reason", Text),
+    Column("attempts", Integer, nullable=False),
+    Column("first_attempt_at", Instant),
+    Column("next_attempt_at", Instant),
+    Column("account_id", Integer),
+    Column("lease", Integer),
+    Column("epoch", Integer),
+    Column("smtp_code", Integer),
+    Column("smtp_reply", Text),
+    Column("message_id", String(255)),
+    Column("updated_at", Instant, nullable=False),
+    # One email for each address in a run.
+    UniqueConstraint("run_id", "address_key"),
+    Index(None, "run_id", "id"),  # serves: a run's deliveries by page
+    # Serves: what can be leased. Partial, so that an outcome does not touch it a second time.
+    Index(
+        "ix_deliveries_queued",
+        "run_id",
+        "id",
+        sqlite_where=text("status = 'queued'"),
+        postgresql_where=text("status = 'queued'"),
+    ),
+    # Serves: recovery, giving leases back, cancelling.
+    Index(
+        "ix_deliveries_taken",
+        "run_id",
+        "lease",
+        sqlite_where=text("status IN ('leased', 'sending')"),
+        postgresql_where=text("status IN ('leased', 'sending')"),
+    ),
+    CheckConstraint(
+        "status IN ('queued', 'leased', 'sending', 'sent', 'failed', 'skipped', 'in_doubt')",
+        name="status",
+    ),
+    sqlite_autoincrement=True,
+)

@@ -1,0 +1,1 @@
+"""The words everybody uses: settings, time, errors, log. Imports no other room."""

@@ -1,0 +1,124 @@
+"""What can be set from outside: one frozen dataclass, read once at the start.
+
+Environment variables are named SENDONCE_ and the field's name in capitals; a command's flags win over them.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from foundation.errors import FieldError, Invalid
+
+PREFIX = "SENDONCE_"
+SCHEDULER_CHECK_INTERVAL = timedelta(seconds=1)
+EXECUTION_BUFFER = timedelta(seconds=30)
+
+_Seconds = Annotated[float, Field(ge=0, le=10 * 365 * 86400, allow_inf_nan=False)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything that can be set; durations are timedeltas, paths absolute."""
+
+    data_dir: Path
+    scheduler_check_interval: timedelta
+    execution_buffer: timedelta
+    catch_up_window: timedelta
+    retry_delay: timedelta
+    give_up_after: timedelta
+    state_dir: Path
+    secret_key: str | None
+    public_url: str | None
+    bootstrap_token: str | None
+    log_format: Literal["console", "json"]
+
+    @classmethod
+    def load(
+        cls, environ: Mapping[str, str], flags: Mapping[str, object | None] | None = None
+    ) -> "Settings":
+        """Read the settings; a flag that is None was not given.
+
+        Raises Invalid with one sentence for each setting that is unknown or makes no sense.
+        """
+        given: dict[str, object] = {
+            name.removeprefix(PREFIX).lower(): value
+            for name, value in environ.items()
+            if name.startswith(PREFIX)
+        }
+        given |= {name: value for name, value in (flags or {}).items() if value is not None}
+        try:
+            texts = _Texts.model_validate(given)
+        except ValidationError as error:
+            raise Invalid(
+                [_explain(e["loc"], e["type"], e["msg"]) for e in error.errors()]
+            ) from None
+        return cls(
+            data_dir=texts.data_dir.expanduser().resolve(),
+            scheduler_check_interval=timedelta(seconds=texts.scheduler_check_interval),
+            execution_buffer=timedelta(seconds=texts.execution_buffer),
+            catch_up_window=timedelta(seconds=texts.catch_up_window),
+            retry_delay=timedelta(seconds=texts.retry_delay),
+            give_up_after=timedelta(seconds=texts.give_up_after),
+            state_dir=(texts.state_dir or _state_dir(environ)).expanduser().resolve(),
+            secret_key=texts.secret_key,
+            public_url=texts.public_url,
+            bootstrap_token=texts.bootstrap_token,
+            log_format=texts.log_format,
+        )
+
+
+class _Texts(BaseModel):
+    """The settings as they are written outside."""
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+    data_dir: Path = Path("data")
+    scheduler_check_interval: float = Field(
+        SCHEDULER_CHECK_INTERVAL.total_seconds(), ge=0.05, le=60, allow_inf_nan=False
+    )
+    execution_buffer: _Seconds = EXECUTION_BUFFER.total_seconds()
+    catch_up_window: _Seconds = 3600.0
+    retry_delay: Annotated[float, Field(gt=0, le=86400, allow_inf_nan=False)] = 60.0
+    give_up_after: _Seconds = 259200.0
+    state_dir: Path | None = None
+    database_url: str | None = None
+    secret_key: str | None = Field(None, min_length=1)
+    public_url: str | None = None
+    bootstrap_token: str | None = Field(None, min_length=1)
+    log_format: Literal["console", "json"] = "console"
+
+    @field_validator("database_url")
+    @classmethod
+    def _only_sqlite(cls, value: str | None) -> str | None:
+        if value is not None:
+            raise ValueError(
+                "is not supported by this version: it keeps everything in SQLite in the data"
+                " directory. Unset it"
+            )
+        return value
+
+    @field_validator("public_url")
+    @classmethod
+    def _is_a_url(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        if not value.startswith(("http://", "https://")) or any(c.isspace() for c in value):
+            raise ValueError("must be a URL as https://mail.example.com")
+        return value.rstrip("/")
+
+
+def _explain(loc: tuple[int | str, ...], kind: str, message: str) -> FieldError:
+    name = PREFIX + str(loc[0]).upper()
+    if kind == "extra_forbidden":
+        return FieldError(name, "is not a setting; see the README for the names. Unset it")
+    return FieldError(name, message.removeprefix("Value error, "))
+
+
+def _state_dir(environ: Mapping[str, str]) -> Path:
+    base = environ.get("XDG_STATE_HOME") or os.path.join("~", ".local", "state")  # noqa: PTH118 - "~" is expanded by the caller
+    return Path(base) / "sendonce"

@@ -1,0 +1,126 @@
+"""Which process leads, on which boot of which machine, and when it was last seen.
+
+A leader raises the epoch before it does anything else. Every claim, lease, fence and outcome names the epoch; what
+an older one left behind is judged by the boot it was written on.
+"""
+
+import subprocess
+import sys
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from sqlalchemy import Boolean, Column, Integer, String, Table, func, insert, select, update
+
+from storage.database import Tx
+from storage.metadata import Instant, metadata
+
+epochs = Table(
+    "epochs",
+    metadata,
+    Column("epoch", Integer, primary_key=True, autoincrement=True),
+    Column("boot_id", String(64)),
+    Column("machine_id", String(64)),
+    Column("pid", Integer, nullable=False),
+    Column("started_at", Instant, nullable=False),
+    Column("last_tick", Instant),
+    Column("heartbeat_at", Instant, nullable=False),
+    Column("stopped_cleanly", Boolean, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leader:
+    """The leader of an epoch, as the database knows it."""
+
+    epoch: int
+    boot_id: str | None
+    pid: int
+    started_at: datetime
+    last_tick: datetime | None
+    heartbeat_at: datetime
+    stopped_cleanly: bool
+
+
+def raise_epoch(
+    tx: Tx, *, boot_id: str | None, machine_id: str | None, pid: int, now: datetime
+) -> int:
+    """Begin a new leadership and return its epoch."""
+    epoch: int = tx.execute(
+        insert(epochs)
+        .values(
+            boot_id=boot_id,
+            machine_id=machine_id,
+            pid=pid,
+            started_at=now,
+            heartbeat_at=now,
+            stopped_cleanly=False,
+        )
+        .returning(epochs.c.epoch)
+    ).scalar_one()
+    return epoch
+
+
+def current_epoch(tx: Tx) -> int:
+    """Return the epoch of the newest leader; 0 before the first."""
+    epoch: int = tx.execute(select(func.coalesce(func.max(epochs.c.epoch), 0))).scalar_one()
+    return epoch
+
+
+def newest_leader(tx: Tx) -> Leader | None:
+    """Return who leads, or led last."""
+    row = tx.execute(select(epochs).order_by(epochs.c.epoch.desc()).limit(1)).one_or_none()
+    if row is None:
+        return None
+    return Leader(
+        epoch=row.epoch,
+        boot_id=row.boot_id,
+        pid=row.pid,
+        started_at=row.started_at,
+        last_tick=row.last_tick,
+        heartbeat_at=row.heartbeat_at,
+        stopped_cleanly=row.stopped_cleanly,
+    )
+
+
+def beat(tx: Tx, epoch: int, *, now: datetime, last_tick: datetime | None) -> None:
+    """Say that the leader of this epoch is alive, and when its last tick was."""
+    values = {"heartbeat_at": now} | ({"last_tick": last_tick} if last_tick else {})
+    tx.execute(update(epochs).where(epochs.c.epoch == epoch).values(**values))
+
+
+def mark_clean_stop(tx: Tx, epoch: int, now: datetime) -> None:
+    """Say that nothing of this epoch is under way any more."""
+    tx.execute(
+        update(epochs).where(epochs.c.epoch == epoch).values(heartbeat_at=now, stopped_cleanly=True)
+    )
+
+
+def boot_id() -> str | None:
+    """Return what is the same for all processes until the machine starts anew; None where that can't be known."""
+    if sys.platform == "darwin":
+        return _output("sysctl", "-n", "kern.bootsessionuuid")
+    return _first_line(Path("/proc/sys/kernel/random/boot_id"))
+
+
+def machine_id() -> str | None:
+    """Return what names this machine; None where that can't be known."""
+    if sys.platform == "darwin":
+        return _output("sysctl", "-n", "kern.uuid")
+    return _first_line(Path("/etc/machine-id"))
+
+
+def _first_line(path: Path) -> str | None:
+    try:
+        return path.read_text().strip() or None
+    except OSError:
+        return None
+
+
+def _output(*command: str) -> str | None:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=5, check=True)  # noqa: S603 - fixed words
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip() or None

@@ -1,0 +1,147 @@
+"""The database: reads, and writes of two strengths. All that only SQLite can do is in this file.
+
+WAL on a local disk; every write begins as a writer (BEGIN IMMEDIATE: a deferred one fails at once when it finds that
+somebody else wrote meanwhile, whatever the busy timeout). A durable write is on the platter when it returns. A relaxed one
+has reached the kernel: it survives the death of the process, not of the machine, and the next durable one carries it along.
+"""
+
+import contextlib
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Table, create_engine, event
+from sqlalchemy.dialects import sqlite
+from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.pool import QueuePool
+
+from foundation.errors import Unavailable
+
+Tx = Connection
+Refused = IntegrityError
+"""The database said no: a unique key, a foreign key or a check stands against the statement."""
+
+_BUSY_MILLISECONDS = 15_000
+_CHECKPOINT_BUSY_MILLISECONDS = 50
+
+
+class Database:
+    """One SQLite file. Safe to use from any number of threads and processes."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        # Writers of one process queue here, in order, instead of polling for SQLite's lock.
+        self._writers = threading.Lock()
+        self._engine = create_engine(
+            "sqlite://",
+            creator=lambda: _connect(path, _BUSY_MILLISECONDS),
+            poolclass=QueuePool,
+            pool_size=8,
+            max_overflow=56,
+            pool_timeout=30,
+            # The pool's own rollback would be one statement more for each use; we end what we begin.
+            pool_reset_on_return=None,
+        )
+        event.listen(self._engine, "begin", _begin)
+        # No connection crosses a fork: the child forgets the parent's without closing them, since
+        # closing any descriptor of the file drops the locks that the process holds on it.
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._forget_connections)
+
+    @contextlib.contextmanager
+    def read(self) -> Iterator[Tx]:
+        """Give a consistent view of the database.
+
+        Raises Unavailable when it can't be read.
+        """
+        with _sentences("read"), self._engine.connect() as tx:
+            tx = tx.execution_options(sendonce_begin="BEGIN")
+            with tx.begin():
+                yield tx
+
+    @contextlib.contextmanager
+    def write(self, *, durable: bool) -> Iterator[Tx]:
+        """Run a transaction that may write; it is committed when the block ends without an error.
+
+        A durable one is fsynced when the block has been left. Raises Refused when a constraint stands against it, Unavailable
+        when the database can't be written; nothing of it has happened then.
+        """
+        with _sentences("written"), self._writers, self._engine.connect() as tx:
+            tx = tx.execution_options(
+                sendonce_begin="BEGIN IMMEDIATE",
+                sendonce_synchronous="FULL" if durable else "NORMAL",
+            )
+            with tx.begin():
+                yield tx
+
+    def checkpoint(self) -> None:
+        """Move the log's pages into the database and empty the log, unless somebody is in the way.
+
+        Only the leader calls this: before SQLite 3.51.3 two checkpoints that meet a commit can lose data.
+        """
+        connection = _connect(self.path, _CHECKPOINT_BUSY_MILLISECONDS)
+        try:
+            connection.execute("PRAGMA synchronous=FULL")
+            with contextlib.suppress(sqlite3.OperationalError):  # busy: the next time will do
+                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        finally:
+            connection.close()
+
+    def log_size_bytes(self) -> int:
+        """Return the size of the write-ahead log."""
+        try:
+            return self.path.with_name(self.path.name + "-wal").stat().st_size
+        except FileNotFoundError:
+            return 0
+
+    def close(self) -> None:
+        """Close all connections that are not in use."""
+        self._engine.dispose()
+
+    def _forget_connections(self) -> None:
+        self._writers = threading.Lock()
+        self._engine.dispose(close=False)
+
+
+def insert_into(tx: Tx, table: Table) -> sqlite.Insert:
+    """Return an INSERT that can say on_conflict_do_nothing and on_conflict_do_update, in this database's dialect."""
+    return sqlite.insert(table)
+
+
+def _connect(path: Path, busy_milliseconds: int) -> sqlite3.Connection:
+    # isolation_level None: the driver begins nothing by itself, so a SELECT never starts a read
+    # transaction that cannot become a write.
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    connection.execute(f"PRAGMA busy_timeout={busy_milliseconds}")
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA foreign_keys=ON")
+    connection.execute("PRAGMA wal_autocheckpoint=0")
+    connection.execute("PRAGMA fullfsync=ON")
+    connection.execute("PRAGMA cache_size=-16000")
+    return connection
+
+
+def _begin(tx: Connection) -> None:
+    options: Any = tx.get_execution_options()
+    synchronous = options.get("sendonce_synchronous")
+    if synchronous:  # has no effect inside a transaction, so it goes before BEGIN
+        tx.exec_driver_sql(f"PRAGMA synchronous={synchronous}")
+    tx.exec_driver_sql(options.get("sendonce_begin", "BEGIN"))
+
+
+@contextlib.contextmanager
+def _sentences(what: str) -> Iterator[None]:
+    try:
+        yield
+    except IntegrityError:
+        raise
+    except DBAPIError as error:
+        if isinstance(error.orig, sqlite3.OperationalError):
+            raise Unavailable(
+                f"The database can't be {what} just now ({error.orig}). Check free disk space and"
+                " permissions of the data directory, then try again."
+            ) from error
+        raise

@@ -1,0 +1,106 @@
+"""Answers already given, by Idempotency-Key: a repeat of a request returns the first answer.
+
+Whoever asks first writes the row and does the work; others wait for its answer. A row without an answer belongs to a request that is still
+in work, or to a process that died in it.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import Column, Integer, LargeBinary, String, Table, delete, select, update
+
+from storage.database import Tx, insert_into
+from storage.metadata import Instant, metadata
+
+KEPT = timedelta(hours=24)
+
+replays = Table(
+    "replays",
+    metadata,
+    Column("caller", String(80), primary_key=True),
+    Column("path", String(400), primary_key=True),
+    Column("key", String(255), primary_key=True),
+    Column("body_sha256", String(64), nullable=False),
+    Column("started_at", Instant, nullable=False, index=True),  # serves: forget
+    Column("status", Integer),
+    Column("content_type", String(100)),
+    Column("body", LargeBinary),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What names a request that may be repeated."""
+
+    caller: str
+    path: str
+    key: str
+    body: bytes
+
+    @property
+    def body_sha256(self) -> str:
+        return hashlib.sha256(self.body).hexdigest()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """An answer as it went out."""
+
+    status: int
+    content_type: str
+    body: bytes
+
+
+class OtherBody(Exception):
+    """The key was used before, with another body."""
+
+
+class InWork(Exception):
+    """The first request with this key has no answer yet."""
+
+
+def begin(tx: Tx, request: Request, now: datetime) -> Answer | None:
+    """Take the key for this request, or return the answer that was given under it before.
+
+    None means that the caller is the first and must end with finish or forget. Raises OtherBody, InWork.
+    """
+    tx.execute(delete(replays).where(replays.c.started_at < now - KEPT))
+    taken = tx.execute(
+        insert_into(tx, replays)
+        .values(
+            caller=request.caller,
+            path=request.path,
+            key=request.key,
+            body_sha256=request.body_sha256,
+            started_at=now,
+        )
+        .on_conflict_do_nothing()
+    )
+    if taken.rowcount:
+        return None
+    row = tx.execute(select(replays).where(_is(request))).one()
+    if row.body_sha256 != request.body_sha256:
+        raise OtherBody
+    if row.status is None:
+        raise InWork
+    return Answer(status=row.status, content_type=row.content_type, body=row.body)
+
+
+def finish(tx: Tx, request: Request, answer: Answer) -> None:
+    """Keep the answer for whoever repeats the request."""
+    tx.execute(
+        update(replays)
+        .where(_is(request))
+        .values(status=answer.status, content_type=answer.content_type, body=answer.body)
+    )
+
+
+def forget(tx: Tx, request: Request) -> None:
+    """Let the key be used again: nothing has happened under it."""
+    tx.execute(delete(replays).where(_is(request)).where(replays.c.status.is_(None)))
+
+
+def _is(request: Request):  # type: ignore[no-untyped-def]  # SQLAlchemy's clause type says nothing to a reader
+    c = replays.c
+    return (c.caller == request.caller) & (c.path == request.path) & (c.key == request.key)
