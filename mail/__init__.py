@@ -1,0 +1,1 @@
+"""What an RFC defines and Sendonce does not: addresses, messages, SMTP."""

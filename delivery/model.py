@@ -1,0 +1,131 @@
+"""The ledger's words: runs, deliveries, counts, and what one attempt to deliver has come to."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from campaigns.model import Snapshot
+
+
+class Decision(StrEnum):
+    """What was decided about a slot."""
+
+    CLAIMED = "claimed"
+    SKIPPED = "skipped"
+    MERGED = "merged"
+    HELD = "held"
+
+
+class Origin(StrEnum):
+    """What a run was made for."""
+
+    SLOT = "slot"
+    RUN_NOW = "run-now"
+    MISSED = "missed"
+
+
+class RunStatus(StrEnum):
+    """claimed -> running -> completed | failed | cancelled, with paused and held beside running."""
+
+    CLAIMED = "claimed"
+    RUNNING = "running"
+    PAUSED = "paused"
+    HELD = "held"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def finished(self) -> bool:
+        return self in (RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.CANCELLED)
+
+
+class DeliveryStatus(StrEnum):
+    """One recipient's email in one run.
+
+    | state | meaning |
+    | --- | --- |
+    | queued | not touched yet, or to be tried again at next_attempt_at |
+    | leased | in a batch that one holder has taken; surely unsent. Told to the outside as queued |
+    | sending | content may reach the server from now on |
+    | sent | the server's final 2xx was read |
+    | failed | a 5xx to RCPT, DATA or the final dot; or gave up |
+    | skipped | suppressed, unsubscribed, removed, or found unsent by a cancel |
+    | in_doubt | the end of the content may have reached the server and no complete reply was read |
+    """
+
+    QUEUED = "queued"
+    LEASED = "leased"
+    SENDING = "sending"
+    SENT = "sent"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+    IN_DOUBT = "in_doubt"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    """A run's recipients by what became of them: recipients is the sum of the others."""
+
+    recipients: int
+    queued: int
+    sending: int
+    sent: int
+    failed: int
+    skipped: int
+    in_doubt: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """The one execution of one slot."""
+
+    id: int
+    schedule_id: int
+    campaign_id: int
+    slot: datetime
+    zone: str
+    origin: Origin
+    status: RunStatus
+    reason: str | None
+    content: Snapshot
+    content_sha256: str
+    materialised: bool
+    claimed_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    counts: Counts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """One recipient's email in one run, as reports show it."""
+
+    id: int
+    run_id: int
+    email: str
+    status: DeliveryStatus
+    reason: str | None
+    attempts: int
+    next_attempt_at: datetime | None
+    account_id: int | None
+    smtp_code: int | None
+    smtp_reply: str | None
+    message_id: str | None
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SlotRow:
+    """A decided slot. until and slots are for many missed slots in one row (slots counts them)."""
+
+    id: int
+    key: str
+    at: datetime
+    local: str
+    until: datetime | None
+    slots: int
+    decision: Decision
+    reason: str | None
+    run_id: int | None
+    decided_at: datetime

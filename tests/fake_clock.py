@@ -1,0 +1,32 @@
+"""A clock that stands still until a test moves it."""
+
+import threading
+from datetime import UTC, datetime, timedelta
+
+
+class FakeClock:
+    """Implements foundation.clock.Clock; wait returns at once, having moved the clock by the time waited for."""
+
+    def __init__(self, now: datetime = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)) -> None:
+        self._now = now
+        self._elapsed = timedelta(days=1)
+
+    def now(self) -> datetime:
+        return self._now
+
+    def elapsed(self) -> timedelta:
+        return self._elapsed
+
+    def wait(self, event: threading.Event, at_most: timedelta) -> bool:
+        if not event.is_set():
+            self.advance(seconds=at_most.total_seconds())
+        return event.is_set()
+
+    def advance(self, **duration: float) -> None:
+        """Let time go by, on both clocks."""
+        self._now += timedelta(**duration)
+        self._elapsed += timedelta(**duration)
+
+    def set_wall_clock(self, now: datetime) -> None:
+        """Move the wall clock alone, as an operator or a time server does."""
+        self._now = now
