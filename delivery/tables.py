@@ -137,7 +137,9 @@ deliveries = Table(
     Column("reason", Text),
     Column("attempts", Integer, nullable=False),
     Column("first_attempt_at", Instant),
-    Column("next_attempt_at", Instant),
+    # Of one that was not touched yet: when its run was claimed, so that one index serves both kinds.
+    Column("next_attempt_at", Instant, nullable=False),
+    Column("resends", Integer, nullable=False),  # by the campaign's rule for doubts: once
     Column("account_id", Integer),
     Column("lease", Integer),
     Column("epoch", Integer),
@@ -152,6 +154,7 @@ deliveries = Table(
     Index(
         "ix_deliveries_queued",
         "run_id",
+        "next_attempt_at",
         "id",
         sqlite_where=text("status = 'queued'"),
         postgresql_where=text("status = 'queued'"),

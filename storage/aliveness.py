@@ -84,6 +84,14 @@ def newest_leader(tx: Tx) -> Leader | None:
     )
 
 
+def epochs_of_boot(tx: Tx, boot_id: str | None, *, before: int) -> list[int]:
+    """Return the epochs before this one that ran on this boot; none when the boot can't be known."""
+    if boot_id is None:
+        return []
+    query = select(epochs.c.epoch).where(epochs.c.boot_id == boot_id, epochs.c.epoch < before)
+    return list(tx.execute(query).scalars())
+
+
 def beat(tx: Tx, epoch: int, *, now: datetime, last_tick: datetime | None) -> None:
     """Say that the leader of this epoch is alive, and when its last tick was."""
     values = {"heartbeat_at": now} | ({"last_tick": last_tick} if last_tick else {})

@@ -1,0 +1,221 @@
+"""What was decided about each slot, and up to which instant: the rows that make a slot run once.
+
+The unique key (schedule_id, key) refuses a second decision about the same slot; the watermark keeps a changed rule from deciding
+an instant again; the floor keeps a new or resumed schedule from running what lies before it.
+"""
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+from sqlalchemy import func, select, update
+
+from delivery.model import Decision
+from delivery.tables import slots, watermarks
+from storage.database import Tx, insert_into
+
+# A new tzdata release may move a slot that was decided to the other side of the watermark: its key is known this long.
+_KEYS_KNOWN = timedelta(days=2)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SlotDecision:
+    """One row to write. until and count: more than a hundred missed slots are one row, from `at` to `until`."""
+
+    key: str
+    at: datetime
+    local: str
+    decision: Decision
+    reason: str | None
+    until: datetime | None = None
+    count: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """How far a schedule has been decided.
+
+    decided_day is the local day of the last slot that was claimed, held or skipped by a person; keys are those decided near
+    and after the watermark; claimed counts claimed slots.
+    """
+
+    watermark: datetime
+    floor: datetime
+    decided_day: date | None
+    claimed: int
+    keys: frozenset[str]
+
+    @property
+    def decided_until(self) -> datetime:
+        """Slots at or before this instant are never due."""
+        return max(self.watermark, self.floor)
+
+
+def standings(tx: Tx, schedule_ids: Collection[int], now: datetime) -> dict[int, Standing]:
+    """Return how far each of these schedules has been decided; one that never was is left out."""
+    rows = [r for r in tx.execute(select(watermarks)) if r.schedule_id in schedule_ids]
+    if not rows:
+        return {}
+    keys: dict[int, set[str]] = {}
+    near = (
+        select(slots.c.schedule_id, slots.c.key)
+        .join(watermarks, watermarks.c.schedule_id == slots.c.schedule_id)
+        .where((slots.c.at > watermarks.c.watermark) | (slots.c.at > now - _KEYS_KNOWN))
+    )
+    for schedule_id, key in tx.execute(near):
+        keys.setdefault(schedule_id, set()).add(key)
+    return {
+        r.schedule_id: Standing(
+            watermark=r.watermark,
+            floor=r.floor,
+            decided_day=r.decided_day,
+            claimed=r.claimed,
+            keys=frozenset(keys.get(r.schedule_id, ())),
+        )
+        for r in rows
+    }
+
+
+def begin(tx: Tx, schedule_id: int, now: datetime) -> None:
+    """Let a schedule begin: nothing up to now is due. One that has begun is left as it is."""
+    tx.execute(
+        insert_into(tx, watermarks)
+        .values(schedule_id=schedule_id, watermark=now, floor=now, decided_day=None, claimed=0)
+        .on_conflict_do_nothing()
+    )
+
+
+def raise_floor(tx: Tx, schedule_id: int, floor: datetime) -> None:
+    """Let nothing up to floor be due any more: the schedule was enabled, resumed, or its times changed."""
+    tx.execute(
+        update(watermarks).where(watermarks.c.schedule_id == schedule_id).values(floor=floor)
+    )
+
+
+def raise_watermark(tx: Tx, schedule_id: int, watermark: datetime) -> None:
+    """Say that the schedule is decided up to this instant; it never goes back here."""
+    tx.execute(
+        update(watermarks)
+        .where(watermarks.c.schedule_id == schedule_id, watermarks.c.watermark < watermark)
+        .values(watermark=watermark)
+    )
+
+
+def mark_day(tx: Tx, schedule_id: int, day: date | None) -> None:
+    """Remember the day that was decided, or (None) let it run again."""
+    tx.execute(
+        update(watermarks).where(watermarks.c.schedule_id == schedule_id).values(decided_day=day)
+    )
+
+
+def count_claim(tx: Tx, schedule_id: int) -> None:
+    """Count one claimed slot, for max_runs."""
+    tx.execute(
+        update(watermarks)
+        .where(watermarks.c.schedule_id == schedule_id)
+        .values(claimed=watermarks.c.claimed + 1)
+    )
+
+
+def write(
+    tx: Tx,
+    schedule_id: int,
+    decision: SlotDecision,
+    *,
+    run_id: int | None,
+    epoch: int,
+    now: datetime,
+) -> bool:
+    """Write a slot's row; return False where the key exists: it was decided before, and that stands."""
+    done = tx.execute(
+        insert_into(tx, slots)
+        .values(
+            schedule_id=schedule_id,
+            key=decision.key,
+            at=decision.at,
+            local=decision.local,
+            until=decision.until,
+            slots=decision.count,
+            decision=decision.decision,
+            reason=decision.reason,
+            run_id=run_id,
+            epoch=epoch,
+            decided_at=now,
+        )
+        .on_conflict_do_nothing()
+    )
+    return done.rowcount == 1
+
+
+def write_all(
+    tx: Tx,
+    schedule_id: int,
+    decisions: Iterable[SlotDecision],
+    *,
+    run_id: int | None,
+    epoch: int,
+    now: datetime,
+) -> None:
+    """Write many slots' rows; those that exist stand."""
+    for decision in decisions:
+        write(tx, schedule_id, decision, run_id=run_id, epoch=epoch, now=now)
+
+
+def attach_run(tx: Tx, schedule_id: int, key: str, run_id: int) -> None:
+    """Name the run of a slot that was claimed in this transaction."""
+    tx.execute(
+        update(slots)
+        .where(slots.c.schedule_id == schedule_id, slots.c.key == key)
+        .values(run_id=run_id)
+    )
+
+
+def held_ids(tx: Tx, schedule_id: int, *, through: datetime | None) -> list[int]:
+    """Return the ids of the slots that are held, oldest first; through is the newest one meant."""
+    query = select(slots.c.id).where(
+        slots.c.schedule_id == schedule_id, slots.c.decision == Decision.HELD
+    )
+    if through is not None:
+        query = query.where(slots.c.at <= through)
+    return list(tx.execute(query.order_by(slots.c.at, slots.c.id)).scalars())
+
+
+def release(
+    tx: Tx, slot_id: int, decision: Decision, *, reason: str | None, run_id: int | None
+) -> bool:
+    """Decide a slot that is held, once: return False when somebody else has."""
+    done = tx.execute(
+        update(slots)
+        .where(slots.c.id == slot_id, slots.c.decision == Decision.HELD)
+        .values(decision=decision, reason=reason, run_id=run_id)
+    )
+    return done.rowcount == 1
+
+
+def schedules_with_held(tx: Tx) -> set[int]:
+    """Return the schedules that have slots waiting for a person."""
+    query = select(slots.c.schedule_id).where(slots.c.decision == Decision.HELD).distinct()
+    return set(tx.execute(query).scalars())
+
+
+def last_decision(tx: Tx, schedule_id: int) -> Decision | None:
+    """Return what was decided about the newest slot."""
+    query = (
+        select(slots.c.decision)
+        .where(slots.c.schedule_id == schedule_id)
+        .order_by(slots.c.at.desc(), slots.c.id.desc())
+        .limit(1)
+    )
+    found = tx.execute(query).scalar_one_or_none()
+    return None if found is None else Decision(found)
+
+
+def last_decisions(tx: Tx, schedule_ids: Collection[int]) -> dict[int, Decision]:
+    """Return what was decided about the newest slot of each schedule."""
+    newest = (
+        select(slots.c.schedule_id, func.max(slots.c.id).label("id"))
+        .group_by(slots.c.schedule_id)
+        .subquery()
+    )
+    query = select(slots.c.schedule_id, slots.c.decision).join(newest, newest.c.id == slots.c.id)
+    return {i: Decision(d) for i, d in tx.execute(query) if i in schedule_ids}
