@@ -143,5 +143,5 @@ def _key(local: str, valid: ValidatedEmail) -> str:
 
 def _shown(text: str) -> str:
     """Return the value for a sentence: one line, of bounded length."""
-    text = _CONTROL.sub(" ", text[:80]) + ("…" if len(text) > 80 else "")
-    return f'"{text.encode("utf-8", "replace").decode()}"'
+    shown = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text[:80])
+    return f'"{shown}…"' if len(text) > 80 else f'"{shown}"'
