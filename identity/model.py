@@ -15,10 +15,14 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Principal:
-    """Who is asking. name is stable and names the caller in records ("token:3", "bootstrap")."""
+    """Who is asking. name is stable and names the caller in records ("token:3", "bootstrap").
+
+    label is for people, where there is something better than the name: the token "deploy".
+    """
 
     name: str
     role: Role
+    label: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,40 @@
+"""Hashes people's passwords with argon2id, and checks them."""
+
+import unicodedata
+
+from argon2 import PasswordHasher
+from argon2.exceptions import VerifyMismatchError
+
+from foundation.errors import Invalid
+
+SHORTEST = 10
+LONGEST = 1000  # each character costs work before anybody is known
+
+_hasher = PasswordHasher()
+
+
+def hash_password(password: str) -> str:
+    """Return what is kept of a password. Raises Invalid when it is too short or too long."""
+    if len(password) < SHORTEST:
+        raise Invalid.field("password", f"is too short; use at least {SHORTEST} characters")
+    if len(password) > LONGEST:
+        raise Invalid.field("password", f"is too long; use at most {LONGEST:,} characters")
+    try:
+        return _hasher.hash(_bytes(password))
+    except UnicodeEncodeError:
+        raise Invalid.field("password", "holds something that is not text") from None
+
+
+def verify(password_hash: str, password: str) -> bool:
+    """Say whether this is the password that was hashed."""
+    if len(password) > LONGEST:
+        return False
+    try:
+        return _hasher.verify(password_hash, _bytes(password))
+    except (VerifyMismatchError, UnicodeEncodeError):
+        return False
+
+
+def _bytes(password: str) -> bytes:
+    # One keyboard gives ö as one character, another as two; it is the same password.
+    return unicodedata.normalize("NFC", password).encode()
