@@ -191,7 +191,7 @@ def _is_ip_address(host: str) -> bool:
 
 def _is_host_name(host: str) -> bool:
     name = host.removesuffix(".")
-    if not all(c.isalnum() or c in "-_." for c in name):
+    if not name or not all(c.isalnum() or c in "-_." for c in name):
         return False
     try:
         name.encode("idna")  # what the resolver will do: refuses labels that are empty or too long

@@ -3,7 +3,7 @@
 An edit by a person raises `version`; what sending finds out (rest, pause, recover, revive) does not.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, fields, replace
 from datetime import datetime
 from typing import Any
@@ -53,7 +53,6 @@ def update(
     *,
     key: SecretKey,
     expected_version: int | None,
-    now: datetime,
 ) -> Account:
     """Change the named fields of AccountFields and return the account.
 
@@ -132,15 +131,14 @@ def sandbox(tx: Tx, key: SecretKey) -> Account:
 
 def missing(tx: Tx, account_ids: Iterable[int]) -> list[int]:
     """Return those ids that no account has, in the order given, each once."""
-    wanted = list(dict.fromkeys(account_ids))
-    found = set(tx.execute(select(accounts.c.id).where(accounts.c.id.in_(wanted))).scalars())
-    return [account_id for account_id in wanted if account_id not in found]
+    found = _all_kinds(tx)
+    return [account_id for account_id in dict.fromkeys(account_ids) if account_id not in found]
 
 
-def kinds(tx: Tx, account_ids: Sequence[int]) -> set[Kind]:
+def kinds(tx: Tx, account_ids: Iterable[int]) -> set[Kind]:
     """Return the kinds that these accounts have among them."""
-    found = tx.execute(select(accounts.c.kind).where(accounts.c.id.in_(account_ids)).distinct())
-    return {Kind(kind) for kind in found.scalars()}
+    found = _all_kinds(tx)
+    return {found[account_id] for account_id in account_ids if account_id in found}
 
 
 def rest(tx: Tx, account_id: int, reason: str, until: datetime) -> None:
@@ -206,6 +204,12 @@ def _sandbox_id(tx: Tx) -> int | None:
         .order_by(accounts.c.id)
         .limit(1)
     ).scalar_one_or_none()
+
+
+def _all_kinds(tx: Tx) -> dict[int, Kind]:
+    # All of them: accounts are few, and what a client asks for may be many and no number that a database takes.
+    rows = tx.execute(select(accounts.c.id, accounts.c.kind))
+    return {row.id: Kind(row.kind) for row in rows}
 
 
 def _refuse_stale(row: Row[Any], expected_version: int | None) -> None:
