@@ -69,7 +69,7 @@ def revoke(tx: Tx, name_or_id: str | int, *, now: datetime) -> None:
     """
     if isinstance(name_or_id, str) and _revoke_where(tx, tokens.c.name == name_or_id, now):
         return
-    if str(name_or_id).isdecimal() and _revoke_where(tx, tokens.c.id == int(name_or_id), now):
+    if _is_id(name_or_id) and _revoke_where(tx, tokens.c.id == int(name_or_id), now):
         return
     which = f'"{name_or_id}"' if isinstance(name_or_id, str) else str(name_or_id)
     raise NotFound(f"There is no token {which}, or it was revoked already.")
@@ -127,6 +127,11 @@ def _is_good(now: datetime) -> ColumnElement[bool]:
 def _is_untouched(token_id: int, now: datetime) -> ColumnElement[bool]:
     last = tokens.c.last_used_at
     return and_(tokens.c.id == token_id, or_(last.is_(None), last <= now - _TOUCH_EVERY))
+
+
+def _is_id(name_or_id: str | int) -> bool:
+    text = str(name_or_id)
+    return text.isdecimal() and len(text) <= 18  # what fits into the database's integers
 
 
 def _revoke_where(tx: Tx, which: ColumnElement[bool], now: datetime) -> bool:
