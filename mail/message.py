@@ -24,6 +24,7 @@ _LONGEST = 900  # of what cannot be folded, so that its line stays under 998 byt
 _PLAIN_ADDRESS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]{1,64}@[A-Za-z0-9.-]{1,253}")
 # Every character that any reader takes for a line end, and the other controls (str.splitlines knows ten of them).
 _CONTROL = re.compile(r"\r\n|[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_SPACES = re.compile("  +")
 _ATOMS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?: [A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
 _HEADER_NAME = re.compile(r"[!-9;-~]{1,50}")
 _MESSAGE_ID = re.compile(rf"<[!-;=?-~]{{1,{_LONGEST}}}>")
@@ -177,7 +178,7 @@ def _wire(email: str) -> str:
 
 
 def _mailbox(header: str, name: str, address: str) -> str:
-    name = _one_line(name)
+    name = _SPACES.sub(" ", _one_line(name))  # parsers make one of several anyway
     if not name:
         return f"{header}: {address}\r\n"
     phrase = _phrase(name, room=_LINE - len(header) - 2)
@@ -191,13 +192,17 @@ _mailbox_cached = lru_cache(maxsize=256)(_mailbox)  # the same for a whole run
 
 def _phrase(name: str, *, room: int) -> str:
     """Return a name as RFC 5322 writes it: bare where it may be, else in quotation marks, else as encoded words."""
-    # Parsers fold a run of spaces into one, and look for encoded words inside quotation marks too.
-    if name.isascii() and "=?" not in name and "  " not in name:
-        if not _ATOMS.fullmatch(name):
-            name = '"' + name.replace("\\", "\\\\").replace('"', '\\"') + '"'
-        if len(name) <= room:
-            return name
+    # Parsers look for encoded words inside quotation marks too.
+    if name.isascii() and "=?" not in name:
+        written = name if _ATOMS.fullmatch(name) else _quoted(name)
+        if len(written) <= room:
+            return written
     return _encoded_words(name, room=room)
+
+
+def _quoted(name: str) -> str:
+    escaped = name.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
 
 
 def _unstructured(name: str, value: str) -> str:
