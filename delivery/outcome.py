@@ -124,7 +124,7 @@ def is_account_fault(answer: Reply | Broken) -> bool:
 
 def backoff(attempts: int, retry_delay: timedelta, roll: float) -> timedelta:
     """Return how long to wait after this many tries: doubling up to an hour, give or take 20 %."""
-    doubled = retry_delay * 2 ** min(attempts - 1, 20)
+    doubled: timedelta = retry_delay * 2 ** min(attempts - 1, 20)
     longest = max(_LONGEST_DELAY, retry_delay)
     return min(doubled, longest) * (1 - _JITTER + 2 * _JITTER * roll)
 
