@@ -391,7 +391,7 @@ def _whole(value: Any) -> int:
 
 
 TESTS: dict[str, Callable[..., Any]] = {
-    **{name: JINJA_TESTS[name] for name in _HARMLESS},
+    **{name: JINJA_TESTS[name] for name in _HARMLESS},  # type: ignore[misc]  # plain functions
     "odd": lambda value: _whole(_number(value)) % 2 == 1,
     "even": lambda value: _whole(_number(value)) % 2 == 0,
     "divisibleby": lambda value, by: _whole(_number(value)) % _whole(by) == 0,

@@ -362,7 +362,7 @@ class _TollBuilder(NodeTransformer):
             self._filter(nothing, "!spend", _const(10 + steps), _const(characters)), lineno=lineno
         )
 
-    def _filter(self, node: nodes.Expr, name: str, *args: nodes.Expr) -> nodes.Filter:
+    def _filter(self, node: nodes.Node, name: str, *args: nodes.Expr) -> nodes.Filter:
         made = nodes.Filter(node, name, list(args), [], None, None, lineno=node.lineno)
         return made.set_environment(self._sandbox)  # type: ignore[return-value]  # it returns the node itself
 

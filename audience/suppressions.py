@@ -1,0 +1,73 @@
+"""Addresses that get nothing, whatever list they are on. What counts is the address key, so every spelling is meant."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Row, delete, select
+
+from audience.model import Suppression, SuppressionReason
+from audience.tables import suppressions
+from foundation.errors import NotFound
+from mail.address import normalise
+from storage.database import Tx, insert_into
+
+_IN_LIST = 500
+
+
+def add(tx: Tx, email: str, reason: SuppressionReason, now: datetime) -> Suppression:
+    """Suppress an address. One that is suppressed already stays as it is: the first reason holds.
+
+    Raises Invalid on email.
+    """
+    address = normalise(email)
+    tx.execute(
+        insert_into(tx, suppressions)
+        .values(email=address.written, address_key=address.key, reason=reason, created_at=now)
+        .on_conflict_do_nothing(index_elements=[suppressions.c.address_key])
+    )
+    there = select(suppressions).where(suppressions.c.address_key == address.key)
+    return _suppression(tx.execute(there).one())
+
+
+def remove(tx: Tx, email: str) -> None:
+    """Let an address get mail again. Raises NotFound, Invalid on email."""
+    key = normalise(email).key
+    if not tx.execute(delete(suppressions).where(suppressions.c.address_key == key)).rowcount:
+        raise NotFound(f"{email} is not suppressed.")
+
+
+def list_(tx: Tx, *, q: str | None, after: int | None, limit: int) -> list[Suppression]:
+    """Return a page of suppressions, newest first, older than the one that ended the page before."""
+    query = select(suppressions)
+    if after is not None:
+        query = query.where(suppressions.c.id < after)
+    if q:
+        looked_for = q.strip().casefold()
+        query = query.where(suppressions.c.address_key.contains(looked_for, autoescape=True))
+    rows = tx.execute(query.order_by(suppressions.c.id.desc()).limit(limit))
+    return [_suppression(row) for row in rows]
+
+
+def is_suppressed(tx: Tx, address_key: str) -> bool:
+    """Say whether this address gets nothing."""
+    return bool(which_suppressed(tx, [address_key]))
+
+
+def which_suppressed(tx: Tx, keys: Sequence[str]) -> dict[str, SuppressionReason]:
+    """Return those of the address keys that get nothing, with the reason."""
+    found: dict[str, SuppressionReason] = {}
+    for start in range(0, len(keys), _IN_LIST):
+        some = suppressions.c.address_key.in_(keys[start : start + _IN_LIST])
+        query = select(suppressions.c.address_key, suppressions.c.reason).where(some)
+        found |= {key: SuppressionReason(reason) for key, reason in tx.execute(query).tuples()}
+    return found
+
+
+def _suppression(row: Row[Any]) -> Suppression:
+    return Suppression(
+        id=row.id,
+        email=row.email,
+        reason=SuppressionReason(row.reason),
+        created_at=row.created_at,
+    )
