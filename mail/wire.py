@@ -1,0 +1,293 @@
+"""The connection under an SMTP conversation, on the running event loop: opening, TLS, time-outs, who gets what answer.
+
+What goes wrong here ends the conversation with a sentence; nothing is raised for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import select
+import socket
+import ssl
+import threading
+from collections import deque
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any, cast
+
+from mail import smtp
+from mail.reply import Broken, Reply, Stage
+
+Noted = Callable[[Stage, str], None]
+"""Told each step that went well, with what the server said."""
+
+
+class Wire(asyncio.Protocol):
+    """One connection: hands what arrives to the conversation, and its answers to those who wait for them, in order."""
+
+    def __init__(self, note: Noted) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._note = note
+        self.talk = smtp.Conversation()
+        self.gone: asyncio.Future[None] = self._loop.create_future()
+        self._banner: asyncio.Future[Reply | Broken] = self._loop.create_future()
+        self._waiters = deque([self._banner])
+        self._transport: asyncio.Transport | None = None
+        self._poll: select.poll | None = None
+        self.heard = False
+        self._full = False
+        self._room: asyncio.Future[None] | None = None
+
+    @property
+    def open(self) -> bool:
+        return (
+            self.talk.over is None
+            and self._transport is not None
+            and not self._transport.is_closing()
+        )
+
+    async def banner(self, at_most: timedelta) -> Reply | Broken:
+        """Wait for the server's first words."""
+        return self._noted(await self._answer(self._banner, at_most))
+
+    async def ask(self, stage: Stage, line: bytes, at_most: timedelta) -> Reply | Broken:
+        """Write a command and wait for its answer."""
+        return self._noted(await self.ask_aside(stage, line, at_most))
+
+    async def ask_aside(self, stage: Stage, line: bytes, at_most: timedelta) -> Reply | Broken:
+        """Ask for something that is not worth a step in a probe."""
+        await self.catch_up()
+        if self.talk.over is not None:
+            return Broken(stage=stage, detail=self.talk.over)
+        return await self._answer(self._write_question(self.talk.ask(stage, line)), at_most)
+
+    async def end_content(self, last_block: bytes, at_most: timedelta) -> Reply | Broken:
+        """Write the rest of the content together with its end, and wait for the answer."""
+        waiter = self._write_question(last_block + self.talk.end_content())
+        return self._noted(await self._answer(waiter, at_most))
+
+    def write(self, data: bytes) -> None:
+        """Write what has no answer."""
+        assert self._transport is not None
+        self._transport.write(data)
+
+    async def drain(self, at_most: timedelta) -> None:
+        """Wait until what was written has left, or the connection is over."""
+        if not self._full or self.talk.over is not None:
+            return
+        self._room = self._loop.create_future()
+        alarm = self._set_alarm("The server took no more content", at_most)
+        try:
+            await self._room
+        finally:
+            alarm.cancel()
+            self._room = None
+
+    async def catch_up(self) -> None:
+        """Read what has arrived already: it can't be the answer to what is written next."""
+        if self._poll is None or self._poll.poll(0):
+            # The loop looks at its sockets between the first and the second, and has read them after it.
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+
+    async def start_tls(self, context: ssl.SSLContext, host: str, at_most: timedelta) -> str | None:
+        """Put TLS under the conversation; return what went wrong."""
+        assert self._transport is not None
+        if self.talk.over is not None:
+            return self.talk.over
+        try:
+            transport = await self._loop.start_tls(
+                self._transport,
+                self,
+                context,
+                server_hostname=host,
+                ssl_handshake_timeout=at_most.total_seconds(),
+            )
+        except (OSError, ValueError) as error:
+            self.abort(_tls_sentence(error))
+            return self.talk.over
+        if transport is None:  # the connection was lost, without an error, in the middle of it
+            self.abort("The server closed the connection in the middle of the TLS handshake")
+            return self.talk.over
+        self._transport = transport
+        transport.set_write_buffer_limits(high=1, low=0)
+        self.talk.begin_tls()
+        self._note(Stage.TLS, _tls_words(transport))
+        return None
+
+    def abort(self, why: str) -> None:
+        """Close at once."""
+        self._hand_out(self.talk.lose(why))
+        if self._transport is not None:
+            self._transport.abort()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        # Full as soon as the kernel does not take all: what "has left" is then out of our hands.
+        self._transport.set_write_buffer_limits(high=0)
+        self._poll = _poll_for_reading(transport)
+
+    def data_received(self, data: bytes) -> None:
+        self.heard = True
+        self._hand_out(self.talk.receive(data))
+        if self.talk.over is not None and self._transport is not None:
+            self._transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._poll = None
+        why = "The server closed the connection"
+        self._hand_out(self.talk.lose(why if exc is None else f"The connection broke ({exc})"))
+        if self._transport is not None:
+            self._transport.abort()  # asyncio's TLS transports want to be told
+        if not self.gone.done():
+            self.gone.set_result(None)
+
+    def pause_writing(self) -> None:
+        self._full = True
+
+    def resume_writing(self) -> None:
+        self._full = False
+        self._make_room()
+
+    def _write_question(self, data: bytes) -> asyncio.Future[Reply | Broken]:
+        waiter: asyncio.Future[Reply | Broken] = self._loop.create_future()
+        self._waiters.append(waiter)
+        self.write(data)
+        return waiter
+
+    async def _answer(
+        self, waiter: asyncio.Future[Reply | Broken], at_most: timedelta
+    ) -> Reply | Broken:
+        alarm = self._set_alarm("The server gave no complete answer", at_most)
+        try:
+            return await waiter
+        finally:
+            alarm.cancel()
+
+    def _set_alarm(self, what: str, at_most: timedelta) -> asyncio.TimerHandle:
+        seconds = at_most.total_seconds()
+        return self._loop.call_later(seconds, self.abort, f"{what} within {seconds:g} seconds")
+
+    def _hand_out(self, answers: list[Reply | Broken]) -> None:
+        for answer in answers:
+            waiter = self._waiters.popleft()
+            if not waiter.done():
+                waiter.set_result(answer)
+        if self.talk.over is not None:
+            self._make_room()
+
+    def _make_room(self) -> None:
+        if self._room is not None and not self._room.done():
+            self._room.set_result(None)
+
+    def _noted(self, answer: Reply | Broken) -> Reply | Broken:
+        if isinstance(answer, Reply) and answer.code < 400:
+            self._note(answer.stage, str(answer))
+        return answer
+
+
+def _poll_for_reading(transport: asyncio.BaseTransport) -> select.poll | None:
+    """Return something that can say, without waiting, whether there is anything to read."""
+    channel: Any = transport.get_extra_info("socket")
+    if channel is None or channel.fileno() < 0:
+        return None
+    poll = select.poll()
+    poll.register(channel.fileno(), select.POLLIN)
+    return poll
+
+
+async def dial(host: str, port: int, at_most: timedelta, note: Noted) -> Wire | Broken:
+    """Open a connection to the first of the host's addresses that takes one."""
+    loop = asyncio.get_running_loop()
+    where = f"{host} port {port}"
+    deadline = loop.time() + at_most.total_seconds()
+    problem = f"{where} has no address"
+    try:
+        async with asyncio.timeout_at(deadline):
+            addresses = await _resolve(host, port)
+    except TimeoutError:
+        return _no_connection(f"Finding the address of {host} took too long.")
+    except (OSError, ValueError) as error:
+        return _no_connection(f"The host name {host} can't be found ({error}).")
+    for tried, (family, kind, protocol, _, address) in enumerate(addresses):
+        # A fair share for each: one that swallows packets must not use up the time of the others.
+        share = (deadline - loop.time()) / (len(addresses) - tried)
+        try:
+            async with asyncio.timeout(share):
+                wire = await _dial_address(socket.socket(family, kind, protocol), address, note)
+        except TimeoutError:
+            problem = f"{where} did not answer within {at_most.total_seconds():g} seconds"
+        except OSError as error:
+            problem = f"{where} can't be reached ({error.strerror or error})"
+        else:
+            note(Stage.CONNECT, f"connected to {address[0]} port {address[1]}")
+            return wire
+    return _no_connection(
+        f"{problem}. Check host and port of the account, and that the server is up."
+    )
+
+
+async def _dial_address(channel: socket.socket, address: Any, note: Noted) -> Wire:
+    loop = asyncio.get_running_loop()
+    try:
+        channel.setblocking(False)
+        await loop.sock_connect(channel, address)
+        _, wire = await loop.create_connection(lambda: Wire(note), sock=channel)
+    except BaseException:
+        channel.close()
+        raise
+    return wire
+
+
+def _no_connection(detail: str) -> Broken:
+    return Broken(stage=Stage.CONNECT, detail=detail)
+
+
+async def _resolve(host: str, port: int) -> list[Any]:
+    """Return getaddrinfo's answer.
+
+    On a thread that nobody waits for: an executor's would hold up the end of the process for as long as a dead name
+    server does.
+    """
+    with contextlib.suppress(socket.gaierror):
+        return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+    loop = asyncio.get_running_loop()
+    found: asyncio.Future[list[Any]] = loop.create_future()
+
+    def tell(addresses: list[Any], error: OSError | ValueError | None) -> None:
+        if found.done():
+            return
+        if error is None:
+            found.set_result(addresses)
+        else:
+            found.set_exception(error)
+
+    def look_up() -> None:
+        addresses: list[Any] = []
+        failed = None
+        try:
+            addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        except (OSError, ValueError) as error:
+            failed = error
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            loop.call_soon_threadsafe(tell, addresses, failed)
+
+    threading.Thread(target=look_up, name="look up a mail server", daemon=True).start()
+    return await found
+
+
+def _tls_sentence(error: Exception) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"The server's certificate can't be trusted ({error.verify_message.rstrip('.')})"
+    if isinstance(error, ssl.SSLError) and error.reason == "WRONG_VERSION_NUMBER":
+        return "The server does not speak TLS on this port, STARTTLS may be right"
+    return f"TLS could not be agreed on ({str(error) or type(error).__name__})"
+
+
+def _tls_words(transport: asyncio.Transport) -> str:
+    ssl_object: Any = transport.get_extra_info("ssl_object")
+    checked = (
+        "certificate verified" if ssl_object.context.verify_mode else "certificate not checked"
+    )
+    return f"{ssl_object.version()}, {checked}"
