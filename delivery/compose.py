@@ -12,6 +12,7 @@ from campaigns.model import Snapshot
 from campaigns.render import Compiled, RecipientView, compile_content
 from delivery.ledger import Leased
 from delivery.model import Run
+from mail.address import normalise
 from mail.message import Message, Parts, build
 from storage.sealed import SecretKey
 
@@ -53,7 +54,7 @@ class Composer:
             return item.message_id
         secret = self.key.derive("message ids")
         mark = hmac.digest(secret, f"{item.run_id}:{item.address_key}".encode(), hashlib.sha256)
-        domain = account.from_email.rpartition("@")[2].encode("idna").decode()
+        domain = normalise(account.from_email).domain
         return f"<{item.run_id}.{item.id}.{mark.hex()[:20]}@{domain}>"
 
     def compose(

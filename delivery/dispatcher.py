@@ -245,6 +245,13 @@ class _Leasing:
 
     def _advance(self, p: Progress, now: datetime) -> bool:
         """Bring one run a step further; return whether it went."""
+        under_way = p.queued or p.sending
+        if (
+            under_way
+            and p.materialised
+            and p.status not in (RunStatus.CLAIMED, RunStatus.CANCELLED)
+        ):
+            return False
         with self._d.database.write(durable=True) as tx:
             if not p.materialised:
                 ledger.materialise(tx, p.id, rows=MATERIALISED_AT_ONCE, now=now)
@@ -255,7 +262,7 @@ class _Leasing:
                 return started
             if p.status == RunStatus.CANCELLED and p.queued:
                 return ledger.skip_unsent(tx, p.id, reason="cancelled", now=now) > 0
-            if p.queued or p.sending:
+            if under_way:
                 return False
             if finished := ledger.finish(tx, p.id, now):
                 run = reads.run(tx, p.id)

@@ -71,9 +71,6 @@ def must_lead(tx: Tx, epoch: int) -> None:
         raise SteppedDown
 
 
-# -- runs -----------------------------------------------------------------------------------------------------------
-
-
 def claim(tx: Tx, new: NewRun, *, epoch: int, now: datetime) -> int:
     """Make the run of a slot, its content and audience frozen; return its id.
 
@@ -344,9 +341,6 @@ def mark_told(tx: Tx, schedule_ids: Sequence[int]) -> None:
     )
 
 
-# -- deliveries -----------------------------------------------------------------------------------------------------
-
-
 def lease(
     tx: Tx, run_id: int, account: Account, *, limit: int, epoch: int, now: datetime
 ) -> list[Leased]:
@@ -562,9 +556,6 @@ def _count(tx: Tx, run_id: int, **changes: int) -> None:
     values = {name: runs.c[name] + by for name, by in changes.items() if by}
     if values:
         tx.execute(update(runs).where(runs.c.id == run_id).values(**values))
-
-
-# -- what an older leader left --------------------------------------------------------------------------------------
 
 
 def take_over(

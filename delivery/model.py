@@ -1,7 +1,7 @@
 """The ledger's words: runs, deliveries, counts, and what one attempt to deliver has come to."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 
 from campaigns.model import Snapshot
@@ -129,3 +129,45 @@ class SlotRow:
     reason: str | None
     run_id: int | None
     decided_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SlotDecision:
+    """One row to write. until and count: more than a hundred missed slots are one row, from `at` to `until`."""
+
+    key: str
+    at: datetime
+    local: str
+    decision: Decision
+    reason: str | None
+    until: datetime | None = None
+    count: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """How far a schedule has been decided.
+
+    decided_day is the local day of the last slot that was claimed, held or skipped by a person; keys are those decided near
+    and after the watermark; claimed counts claimed slots.
+    """
+
+    watermark: datetime
+    floor: datetime
+    decided_day: date | None
+    claimed: int
+    keys: frozenset[str]
+
+    @property
+    def decided_until(self) -> datetime:
+        """Slots at or before this instant are never due."""
+        return max(self.watermark, self.floor)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Predecessor:
+    """The newest unfinished run of a schedule. untried: it has recipients nobody wrote to yet; waits: it waits itself."""
+
+    run_id: int
+    untried: bool
+    waits: bool

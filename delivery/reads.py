@@ -14,6 +14,7 @@ from delivery.model import (
     Delivery,
     DeliveryStatus,
     Origin,
+    Predecessor,
     Run,
     RunStatus,
     SlotRow,
@@ -21,8 +22,6 @@ from delivery.model import (
 from delivery.tables import deliveries, run_audiences, runs, slots
 from foundation.errors import NotFound
 from storage.database import Tx
-
-# -- runs -----------------------------------------------------------------------------------------------------------
 
 
 def run(tx: Tx, run_id: int) -> Run:
@@ -125,15 +124,6 @@ def schedules_on_their_way(tx: Tx) -> dict[int, set[RunStatus]]:
     return found
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Predecessor:
-    """The newest unfinished run of a schedule. untried: it has recipients nobody wrote to yet; waits: it waits itself."""
-
-    run_id: int
-    untried: bool
-    waits: bool
-
-
 def predecessors(tx: Tx, schedule_ids: Collection[int]) -> dict[int, Predecessor]:
     """Return, for each of these schedules that has an unfinished run, what a new slot would overlap with."""
     untried = (
@@ -217,9 +207,6 @@ def totals_by_delivery_status(tx: Tx) -> dict[str, int]:
     names = ("queued", "sending", "sent", "failed", "skipped", "in_doubt")
     row = tx.execute(select(*(func.coalesce(func.sum(runs.c[n]), 0) for n in names))).one()
     return dict(zip(names, (int(v) for v in row), strict=True))
-
-
-# -- deliveries -----------------------------------------------------------------------------------------------------
 
 
 def list_deliveries(
@@ -309,9 +296,6 @@ def count_accepted_twice(tx: Tx, run_id: int) -> int:
     return count
 
 
-# -- slots ----------------------------------------------------------------------------------------------------------
-
-
 def past_slots(tx: Tx, schedule_id: int, *, before: datetime | None, limit: int) -> list[SlotRow]:
     """Return a schedule's decided slots, newest first; before: only earlier ones."""
     query = select(slots).where(slots.c.schedule_id == schedule_id)
@@ -344,9 +328,6 @@ def claimed_run_id(tx: Tx, schedule_id: int) -> int | None:
     )
     found: int | None = tx.execute(query).scalar_one_or_none()
     return found
-
-
-# -- rows into words ------------------------------------------------------------------------------------------------
 
 
 def _run(r: Row[Any]) -> Run:

@@ -5,50 +5,16 @@ an instant again; the floor keeps a new or resumed schedule from running what li
 """
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 from sqlalchemy import func, select, update
 
-from delivery.model import Decision
+from delivery.model import Decision, SlotDecision, Standing
 from delivery.tables import slots, watermarks
 from storage.database import Tx, insert_into
 
 # A new tzdata release may move a slot that was decided to the other side of the watermark: its key is known this long.
 _KEYS_KNOWN = timedelta(days=2)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SlotDecision:
-    """One row to write. until and count: more than a hundred missed slots are one row, from `at` to `until`."""
-
-    key: str
-    at: datetime
-    local: str
-    decision: Decision
-    reason: str | None
-    until: datetime | None = None
-    count: int = 1
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
-    """How far a schedule has been decided.
-
-    decided_day is the local day of the last slot that was claimed, held or skipped by a person; keys are those decided near
-    and after the watermark; claimed counts claimed slots.
-    """
-
-    watermark: datetime
-    floor: datetime
-    decided_day: date | None
-    claimed: int
-    keys: frozenset[str]
-
-    @property
-    def decided_until(self) -> datetime:
-        """Slots at or before this instant are never due."""
-        return max(self.watermark, self.floor)
 
 
 def standings(tx: Tx, schedule_ids: Collection[int], now: datetime) -> dict[int, Standing]:
@@ -170,14 +136,14 @@ def attach_run(tx: Tx, schedule_id: int, key: str, run_id: int) -> None:
     )
 
 
-def held_ids(tx: Tx, schedule_id: int, *, through: datetime | None) -> list[int]:
-    """Return the ids of the slots that are held, oldest first; through is the newest one meant."""
-    query = select(slots.c.id).where(
+def held(tx: Tx, schedule_id: int, *, through: datetime | None) -> list[tuple[int, datetime]]:
+    """Return ids and instants of the slots that are held, oldest first; through is the newest one meant."""
+    query = select(slots.c.id, func.coalesce(slots.c.until, slots.c.at).label("at")).where(
         slots.c.schedule_id == schedule_id, slots.c.decision == Decision.HELD
     )
     if through is not None:
         query = query.where(slots.c.at <= through)
-    return list(tx.execute(query.order_by(slots.c.at, slots.c.id)).scalars())
+    return [(r.id, r.at) for r in tx.execute(query.order_by(slots.c.at, slots.c.id))]
 
 
 def release(
@@ -196,18 +162,6 @@ def schedules_with_held(tx: Tx) -> set[int]:
     """Return the schedules that have slots waiting for a person."""
     query = select(slots.c.schedule_id).where(slots.c.decision == Decision.HELD).distinct()
     return set(tx.execute(query).scalars())
-
-
-def last_decision(tx: Tx, schedule_id: int) -> Decision | None:
-    """Return what was decided about the newest slot."""
-    query = (
-        select(slots.c.decision)
-        .where(slots.c.schedule_id == schedule_id)
-        .order_by(slots.c.at.desc(), slots.c.id.desc())
-        .limit(1)
-    )
-    found = tx.execute(query).scalar_one_or_none()
-    return None if found is None else Decision(found)
 
 
 def last_decisions(tx: Tx, schedule_ids: Collection[int]) -> dict[int, Decision]:

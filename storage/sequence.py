@@ -32,3 +32,11 @@ def reserve(tx: Tx, name: str, *, at_least: int) -> None:
             where=sequences.c.value < insert.excluded.value,
         )
     )
+
+
+def last_id(tx: Tx, name: str) -> int | None:
+    """Return the highest number that was given out or reserved, None for a sequence that was never begun."""
+    value: int | None = tx.execute(
+        select(sequences.c.value).where(sequences.c.name == name)
+    ).scalar_one_or_none()
+    return value

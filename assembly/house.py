@@ -1,0 +1,164 @@
+"""Makes the product: opens the data directory, brings the database up to date, and plugs the rooms together."""
+
+import functools
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from accounts import store as account_store
+from accounts.endpoint import endpoint_of
+from accounts.model import Account
+from assembly.background import Background
+from assembly.leader import Leader
+from delivery.dispatcher import Dispatcher
+from delivery.outcome import Patience
+from foundation.clock import Clock, SystemClock
+from foundation.errors import Unavailable
+from foundation.settings import Settings
+from mail import transport
+from mail.reply import Broken, Reply
+from mail.sandbox import SandboxServer
+from mail.transport import Endpoint, Transport
+from scheduler.edits import apply_edit
+from scheduler.json_store import JsonStore
+from scheduler.parts import SchedulerParts
+from scheduler.thread import SchedulerThread, scheduler_thread
+from storage.database import Database
+from storage.disk import Disk, OsDisk
+from storage.filesystem import prepare_folder
+from storage.migrate import migrate
+from storage.sealed import SecretKey, load_secret_key
+
+DEFAULT_PUBLIC_URL = "http://127.0.0.1:8025"
+_START_WAIT_SECONDS = 60
+
+
+async def _connect(endpoint: Endpoint) -> Transport | Reply | Broken:
+    return await transport.connect(endpoint)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Edges:
+    """Where the product touches the world: time, disk, network. The simulation has edges of its own."""
+
+    clock: Clock = field(default_factory=SystemClock)
+    disk: Disk = field(default_factory=OsDisk)
+    connect: Callable[[Endpoint], Awaitable[Transport | Reply | Broken]] = _connect
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sendonce:
+    """All parts of one process on one data directory."""
+
+    settings: Settings
+    clock: Clock
+    disk: Disk
+    database: Database
+    key: SecretKey
+    store: JsonStore
+    scheduler: SchedulerParts
+    leader: Leader
+    dispatcher: Dispatcher
+    sandbox: SandboxServer
+    outbox: Path
+    public_url: str
+    background: Background
+    connect: Callable[[Account], Awaitable[Transport | Reply | Broken]]
+    thread: SchedulerThread = field(default_factory=lambda: scheduler_thread)
+
+    def start(self) -> None:
+        """Start the sandbox mail server and the scheduler's thread, which leads if nobody else does."""
+        self.sandbox.start()
+        self.thread.start(self.scheduler, self.leader)
+
+    def stop(self) -> None:
+        """Stop sending as a clean stop does, then everything else. 10 seconds at most."""
+        self.thread.stop()
+        self.sandbox.stop()
+        self.database.close()
+
+
+def assemble(settings: Settings, edges: Edges | None = None) -> Sendonce:
+    """Make the product over the data directory; nothing runs before start().
+
+    Raises Unavailable, with a sentence, when the directory can't be used.
+    """
+    edges = edges or Edges()
+    folder = settings.data_dir
+    prepare_folder(folder)
+    database = Database(folder / "sendonce.db")
+    key = _open(folder, database, settings, edges)
+    store = JsonStore(
+        folder, disk=edges.disk, database=database, clock=edges.clock, on_edit=apply_edit
+    )
+    outbox = folder / "outbox"
+    sandbox = SandboxServer(outbox, edges.clock)
+    connect = functools.partial(_connect_account, edges, sandbox)
+    public_url = settings.public_url or DEFAULT_PUBLIC_URL
+    dispatcher = Dispatcher(
+        database=database,
+        clock=edges.clock,
+        key=key,
+        public_url=public_url,
+        connect=connect,
+        patience=Patience(retry_delay=settings.retry_delay, give_up_after=settings.give_up_after),
+    )
+    leader = Leader(
+        database=database,
+        clock=edges.clock,
+        store=store,
+        dispatcher=dispatcher,
+        retry_delay=settings.retry_delay,
+    )
+    scheduler = SchedulerParts(
+        database=database,
+        store=store,
+        clock=edges.clock,
+        check_interval=settings.scheduler_check_interval,
+        buffer=settings.execution_buffer,
+        catch_up_window=settings.catch_up_window,
+        wake=dispatcher.wake,
+        epoch=lambda: leader.epoch,
+    )
+    return Sendonce(
+        settings=settings,
+        clock=edges.clock,
+        disk=edges.disk,
+        database=database,
+        key=key,
+        store=store,
+        scheduler=scheduler,
+        leader=leader,
+        dispatcher=dispatcher,
+        sandbox=sandbox,
+        outbox=outbox,
+        public_url=public_url,
+        background=Background(),
+        connect=connect,
+    )
+
+
+def _open(folder: Path, database: Database, settings: Settings, edges: Edges) -> SecretKey:
+    """Bring the database up to date and read the key, one process at a time."""
+    lock = FileLock(folder / "start.lock", timeout=_START_WAIT_SECONDS, fallback_to_soft=False)
+    try:
+        with lock:
+            migrate(database)
+            key = load_secret_key(edges.disk, folder / "secret_key", settings.secret_key)
+            with database.write(durable=True) as tx:
+                account_store.ensure_sandbox(tx, edges.clock.now())
+    except Timeout:
+        raise Unavailable(
+            f"Another process is starting on {folder} and does not get on. Look at it, then start again."
+        ) from None
+    except OSError as error:
+        raise Unavailable(f"The data directory {folder} can't be used ({error}).") from None
+    return key
+
+
+async def _connect_account(
+    edges: Edges, sandbox: SandboxServer, account: Account
+) -> Transport | Reply | Broken:
+    return await edges.connect(endpoint_of(account, sandbox_port=sandbox.start()))

@@ -1,0 +1,16 @@
+"""Alembic's environment: runs on the connection it is given, and sees the tables of every room."""
+
+from alembic import context
+
+import storage.aliveness
+import storage.replays
+import storage.sequence  # noqa: F401 - each import adds its tables to the metadata
+from storage.metadata import metadata
+
+context.configure(
+    connection=context.config.attributes["connection"],
+    target_metadata=metadata,
+    render_as_batch=True,
+    user_module_prefix="storage.metadata.",
+)
+context.run_migrations()

@@ -1,0 +1,47 @@
+"""What the scheduler is made of, handed over by assembly."""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from foundation.clock import Clock
+from scheduler.model import Slot
+from scheduler.store import ScheduleStore
+from storage.database import Database
+
+scheduler_lock = threading.Lock()
+"""Held for a tick, never while sending. Locks are taken in one order: this one, the store's file lock, the database."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Agenda:
+    """What a tick remembers for the next one, so that one with nothing due reads nothing. Losing it costs one look.
+
+    look_at: when something is due next. behind: schedules whose entry in the store is behind the ledger, since it could not
+    be saved. waiting: slots of which the log says already that they wait for the buffer.
+    """
+
+    stamp: object = None
+    look_at: datetime | None = None
+    slots: dict[int, tuple[object, Slot | None]] = field(default_factory=dict)
+    behind: set[int] = field(default_factory=set)
+    waiting: set[tuple[int, str]] = field(default_factory=set)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SchedulerParts:
+    """Everything a tick and the desk need.
+
+    epoch says under which epoch this process leads, None while it stands by; wake wakes the dispatcher.
+    """
+
+    database: Database
+    store: ScheduleStore
+    clock: Clock
+    check_interval: timedelta
+    buffer: timedelta
+    catch_up_window: timedelta
+    wake: Callable[[], None]
+    epoch: Callable[[], int | None]
+    agenda: Agenda = field(default_factory=Agenda)

@@ -1,0 +1,89 @@
+"""The scheduler's thread: leads where nobody else does, ticks every check interval, and never ends by an error."""
+
+import threading
+from datetime import timedelta
+from typing import Protocol
+
+from delivery.ledger import SteppedDown
+from foundation.errors import Unavailable
+from foundation.log import log_for
+from scheduler.parts import SchedulerParts
+from scheduler.tick import check_and_execute_scheduled_campaigns
+
+log = log_for(__name__)
+
+
+class Leader(Protocol):
+    """What leading means beyond the tick: assembly gives it."""
+
+    @property
+    def epoch(self) -> int | None:
+        """The epoch this process leads under; None while it stands by."""
+
+    def take_over(self) -> None:
+        """Raise the epoch, settle what the last leader left, begin to send."""
+
+    def step_down(self) -> None:
+        """Stop sending and let go of the leadership."""
+
+    def ticked(self) -> None:
+        """Say that a tick has been done."""
+
+
+class SchedulerThread:
+    """One thread for each process; standing by it looks every check interval whether it can lead."""
+
+    def __init__(self) -> None:
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self, parts: SchedulerParts, leader: Leader) -> None:
+        """Begin to tick. Raises RuntimeError when it is running already: one process serves one data directory."""
+        if self.is_alive():
+            raise RuntimeError("the scheduler thread of this process is running already")
+        self._stopping.clear()
+        self._thread = threading.Thread(
+            target=self._run, args=(parts, leader), name="scheduler", daemon=False
+        )
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop after the tick that is under way, and let another process lead."""
+        self._stopping.set()
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join()
+            self._thread = None
+
+    def is_alive(self) -> bool:
+        return self._thread is not None and self._thread.is_alive()
+
+    def _run(self, parts: SchedulerParts, leader: Leader) -> None:
+        # Under gunicorn and Flask's reloader nobody calls stop: the main thread is just gone.
+        while not self._stopping.is_set() and threading.main_thread().is_alive():
+            step(parts, leader)
+            parts.clock.wait(self._stopping, min(parts.check_interval, timedelta(seconds=1)))
+        leader.step_down()
+
+
+def step(parts: SchedulerParts, leader: Leader) -> None:
+    """Take or keep the leadership, and tick. Whatever goes wrong is logged, and the next step comes."""
+    try:
+        if not parts.store.lead():
+            if leader.epoch is not None:
+                log.warning("the leadership is lost, this process stands by")
+                leader.step_down()
+            return
+        if leader.epoch is None:
+            leader.take_over()
+        check_and_execute_scheduled_campaigns(parts)
+        leader.ticked()
+    except SteppedDown:
+        log.warning("another process leads, this one stands by")
+        leader.step_down()
+    except Unavailable as error:
+        log.error("nothing is claimed now", reason=error.message)
+    except Exception:
+        log.exception("a tick failed, the next one comes")
+
+
+scheduler_thread = SchedulerThread()

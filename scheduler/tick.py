@@ -1,0 +1,267 @@
+"""One tick of the scheduler: claim what is due, then save the schedule file in one batch, then wake the dispatcher.
+
+The order is the guarantee. The slot's row, the watermark and the run are durable before the file is touched; a crash between the two
+leaves a file that is behind, which the next tick brings up to date: the ledger decides, the file follows.
+"""
+
+from collections.abc import Collection, Iterable
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from audience import store as audience_store
+from campaigns import store as campaign_store
+from delivery import ledger, reads, slots
+from delivery.ledger import NewRun
+from delivery.model import Decision, Origin, Run, Standing
+from foundation.errors import NotFound
+from foundation.log import log_for
+from scheduler.due import Verdict, as_row, decide, next_undecided
+from scheduler.edits import times_of
+from scheduler.model import Schedule, Slot
+from scheduler.parts import Agenda, SchedulerParts, scheduler_lock
+from scheduler.recurrence import at_most_daily
+from scheduler.standing import Record, record_of, refreshed
+from scheduler.store import Book
+from storage.database import Tx
+
+log = log_for(__name__)
+
+
+def check_and_execute_scheduled_campaigns(parts: SchedulerParts) -> list[Run]:
+    """Run one tick and return the runs it has made; nothing is sent here.
+
+    Only the leader claims: in any other process it does nothing. Reads nothing and takes no lock while the file has not
+    changed, nothing is due and no run has ended. A schedule that raises is logged and stops nobody but itself.
+    """
+    epoch = parts.epoch()
+    if epoch is None or not _has_something_to_do(parts):
+        return []
+    now = parts.clock.now()
+    stamp = parts.store.stamp()
+    schedules = parts.store.read()
+    verdicts = _decide_all(parts, schedules, now)
+    with scheduler_lock, parts.store.edit() as book:
+        with parts.database.write(durable=True) as tx:
+            ledger.must_lead(tx, epoch)
+            decided = _current(tx, book, verdicts, now)
+            run_ids = [r for v in decided if (r := _write(tx, v, epoch=epoch, now=now)) is not None]
+            untold = reads.schedules_untold(tx)
+            record = record_of(tx, set(book.schedules), now)
+            made = [reads.run(tx, run_id) for run_id in run_ids]
+        parts.agenda.behind |= {v.schedule.id for v in decided} | set(untold) | book.edited
+        behind = set(book.schedules) if book.foreign else parts.agenda.behind
+        _bring_up_to_date(book, record, behind)
+        book.refreshed()
+        current = list(book.schedules.values())
+    parts.agenda.behind = set()
+    if untold:  # after the file, so that a crash between the two tells it again
+        with parts.database.write(durable=False) as tx:
+            ledger.mark_told(tx, untold)
+    parts.agenda.stamp = stamp
+    _plan_next_look(parts, current, now)
+    for run in made:
+        log.info(
+            "run claimed", run_id=run.id, schedule_id=run.schedule_id, slot=run.slot.isoformat()
+        )
+    if made:
+        parts.wake()
+    return made
+
+
+def _has_something_to_do(parts: SchedulerParts) -> bool:
+    agenda = parts.agenda
+    if agenda.stamp is None or agenda.stamp != parts.store.stamp():
+        return True
+    if agenda.look_at is not None and parts.clock.now() >= agenda.look_at:
+        return True
+    with parts.database.read() as tx:
+        return bool(reads.schedules_untold(tx))
+
+
+def _decide_all(
+    parts: SchedulerParts, schedules: Iterable[Schedule], now: datetime
+) -> list[Verdict]:
+    """Compute what is due before any lock is taken: a rule that is slow holds up nobody who waits for one."""
+    enabled = {s.id: s for s in schedules if s.enabled}
+    with parts.database.read() as tx:
+        standings = slots.standings(tx, enabled, now)
+        predecessors = reads.predecessors(tx, enabled)
+    verdicts = []
+    for schedule in enabled.values():
+        standing = standings.get(schedule.id)
+        if standing is None:
+            continue
+        try:
+            verdict = decide(
+                schedule,
+                standing,
+                predecessor=predecessors.get(schedule.id),
+                now=now,
+                buffer=parts.buffer,
+                window=parts.catch_up_window,
+            )
+        except Exception:
+            log.exception(
+                "a schedule could not be decided, the others go on", schedule_id=schedule.id
+            )
+            continue
+        if verdict is not None:
+            verdicts.append(verdict)
+    return verdicts
+
+
+def _current(tx: Tx, book: Book, verdicts: Iterable[Verdict], now: datetime) -> list[Verdict]:
+    """Leave out what changed since it was decided: it waits for the next tick."""
+    verdicts = list(verdicts)
+    standings = slots.standings(tx, [v.schedule.id for v in verdicts], now)
+    return [
+        v
+        for v in verdicts
+        if book.schedules.get(v.schedule.id) == v.schedule
+        and standings.get(v.schedule.id) == v.standing
+    ]
+
+
+def _write(tx: Tx, verdict: Verdict, *, epoch: int, now: datetime) -> int | None:
+    """Write what was decided about one schedule: its slots' rows, the watermark, and the run if there is one."""
+    schedule, slot = verdict.schedule, verdict.claim
+    run_id = None
+    if slot is not None:
+        row = as_row(slot, Decision.CLAIMED, slot.note)
+        if slots.write(tx, schedule.id, row, run_id=None, epoch=epoch, now=now):
+            run_id = make_run(
+                tx,
+                schedule,
+                slot=slot.at,
+                origin=Origin.SLOT,
+                request_key=None,
+                waits_for=verdict.waits_for,
+                epoch=epoch,
+                now=now,
+            )
+            slots.attach_run(tx, schedule.id, slot.key, run_id)
+            slots.count_claim(tx, schedule.id)
+    for decision in verdict.rows:
+        merged = decision.decision == Decision.MERGED
+        slots.write(
+            tx, schedule.id, decision, run_id=run_id if merged else None, epoch=epoch, now=now
+        )
+        log.info(
+            "slot decided",
+            schedule_id=schedule.id,
+            slot=decision.at.isoformat(),
+            decision=str(decision.decision),
+            reason=decision.reason,
+        )
+    slots.raise_watermark(tx, schedule.id, verdict.decided_until)
+    if at_most_daily(schedule):
+        day = verdict.decided_until.astimezone(zone_of(schedule)).date()
+        slots.mark_day(tx, schedule.id, day)
+    return run_id
+
+
+def make_run(
+    tx: Tx,
+    schedule: Schedule,
+    *,
+    slot: datetime,
+    origin: Origin,
+    request_key: str | None,
+    waits_for: int | None,
+    epoch: int,
+    now: datetime,
+) -> int:
+    """Make a run of the schedule's campaign as it is now, content and audience frozen; return its id.
+
+    A campaign that is gone makes a run that has failed, with the reason.
+    """
+    try:
+        snapshot, reason = campaign_store.freeze(tx, schedule.campaign_id), None
+        ceiling = audience_store.highest_recipient_id(tx, snapshot.audience_ids)
+    except NotFound as error:
+        snapshot, reason, ceiling = None, f"could not be carried out: {error.message}", 0
+    return ledger.claim(
+        tx,
+        NewRun(
+            schedule_id=schedule.id,
+            campaign_id=schedule.campaign_id,
+            slot=slot,
+            zone=schedule.timezone,
+            origin=origin,
+            request_key=request_key,
+            snapshot=snapshot,
+            reason=reason,
+            recipient_ceiling=ceiling,
+            waits_for=waits_for,
+        ),
+        epoch=epoch,
+        now=now,
+    )
+
+
+def _bring_up_to_date(book: Book, record: Record, schedule_ids: Collection[int]) -> None:
+    for schedule_id in schedule_ids:
+        schedule = book.schedules.get(schedule_id)
+        if schedule is None:
+            continue
+        try:
+            fresh = refreshed(schedule, record)
+        except Exception:
+            log.exception("a schedule could not be brought up to date", schedule_id=schedule_id)
+            continue
+        if fresh != schedule:
+            book.put(fresh, edit=False)
+
+
+def _plan_next_look(parts: SchedulerParts, schedules: Iterable[Schedule], now: datetime) -> None:
+    """Remember when something is due next; say once of each slot that waits for the buffer that it does."""
+    agenda = parts.agenda
+    with parts.database.read() as tx:
+        standings = slots.standings(tx, {s.id for s in schedules}, now)
+    looks, waiting = [], set()
+    known, agenda.slots = agenda.slots, {}
+    for schedule in schedules:
+        standing = standings.get(schedule.id)
+        if not schedule.enabled or standing is None:
+            continue
+        slot = _next_slot(schedule, standing, known, agenda)
+        if slot is None:
+            continue
+        if slot.at > now:
+            looks.append(slot.at)
+            continue
+        looks.append(slot.at + parts.buffer)
+        waiting.add((schedule.id, slot.key))
+        if (schedule.id, slot.key) not in agenda.waiting:
+            log.info(
+                "Skipping schedule for now: too recent",
+                schedule_id=schedule.id,
+                slot=slot.at.isoformat(),
+                claimed_at=(slot.at + parts.buffer).isoformat(),
+            )
+    agenda.waiting = waiting
+    agenda.look_at = min(looks, default=None)
+
+
+def _next_slot(
+    schedule: Schedule,
+    standing: Standing,
+    known: dict[int, tuple[object, Slot | None]],
+    agenda: Agenda,
+) -> Slot | None:
+    """Return the next undecided slot, computed only when the schedule or its standing has changed."""
+    basis = (times_of(schedule), schedule.ends_at, schedule.max_runs, standing)
+    found = known.get(schedule.id)
+    if found is None or found[0] != basis:
+        try:
+            found = (basis, next_undecided(schedule, standing))
+        except Exception:
+            log.exception("a schedule has no next slot", schedule_id=schedule.id)
+            found = (basis, None)
+    agenda.slots[schedule.id] = found
+    return found[1]
+
+
+def zone_of(schedule: Schedule) -> ZoneInfo:
+    """Return the schedule's zone."""
+    return ZoneInfo(schedule.timezone)

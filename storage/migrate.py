@@ -1,0 +1,39 @@
+"""Brings the database's tables to what this program needs, by Alembic, at every start."""
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from alembic.util import CommandError
+from sqlalchemy import inspect, text
+
+from foundation.errors import Unavailable
+from storage.database import Database
+
+_SCRIPTS = Path(__file__).parent.parent / "migrations"
+
+
+def migrate(database: Database) -> None:
+    """Apply the migrations that are missing. The caller holds a lock that keeps two starts apart.
+
+    Raises Unavailable when the database was made by a newer program.
+    """
+    config = Config()
+    config.set_main_option("script_location", str(_SCRIPTS).replace("%", "%%"))
+    newest = ScriptDirectory.from_config(config).get_current_head()
+    with database.read() as tx:
+        known = inspect(tx).has_table("alembic_version")
+        present = (
+            tx.execute(text("SELECT version_num FROM alembic_version")).scalar() if known else None
+        )
+    if present == newest:
+        return
+    with database.write(durable=True) as tx:
+        config.attributes["connection"] = tx
+        try:
+            command.upgrade(config, "head")
+        except CommandError as error:
+            raise Unavailable(
+                f"The database was made by another version of Sendonce ({error}). Install that version or a newer one."
+            ) from None
