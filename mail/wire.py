@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import select
 import socket
 import ssl
@@ -219,7 +220,7 @@ async def dial(host: str, port: int, at_most: timedelta, note: Noted) -> Wire | 
         except TimeoutError:
             problem = f"{where} did not answer within {at_most.total_seconds():g} seconds"
         except OSError as error:
-            problem = f"{where} can't be reached ({error.strerror or error})"
+            problem = f"{where} can't be reached ({_reason(error)})"
         else:
             note(Stage.CONNECT, f"connected to {address[0]} port {address[1]}")
             return wire
@@ -238,6 +239,11 @@ async def _dial_address(channel: socket.socket, address: Any, note: Noted) -> Wi
         channel.close()
         raise
     return wire
+
+
+def _reason(error: OSError) -> str:
+    # asyncio's own text repeats the address instead of saying what happened.
+    return os.strerror(error.errno) if error.errno else str(error)
 
 
 def _no_connection(detail: str) -> Broken:

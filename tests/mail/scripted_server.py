@@ -78,7 +78,7 @@ Script = Mapping[str, Sequence[Action] | InTurn]
 
 WELL_BEHAVED: dict[str, Sequence[Action]] = {
     "banner": [b"220 scripted.test ESMTP\r\n"],
-    "EHLO": [b"250-scripted.test\r\n250-SIZE 10000000\r\n250-8BITMIME\r\n250 PIPELINING\r\n"],
+    "EHLO": [b"250-scripted.test\r\n250-SIZE 100000000\r\n250-8BITMIME\r\n250 PIPELINING\r\n"],
     "HELO": [b"250 scripted.test\r\n"],
     "STARTTLS": [b"220 go ahead\r\n", SHAKE_HANDS],
     "AUTH": [b"235 welcome\r\n"],
@@ -195,6 +195,8 @@ class ScriptedServer:
             if self._stopping.is_set():
                 channel.close()
                 return
+            # Each action is a packet of its own: what was said is there when the next action begins.
+            channel.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             with self._changed:
                 self._channels.append(channel)
                 self.connections += 1
