@@ -1,0 +1,89 @@
+"""Lists in pages: ?limit=&cursor=, answered {"items", "next_cursor"}. A cursor is the key of a page's last item."""
+
+import base64
+import binascii
+import re
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Annotated, TypeVar
+
+from pydantic import AfterValidator, Field
+
+from web.fields import GREATEST_ID, Query, QueryNumber, parse_time
+
+DEFAULT_LIMIT = 50
+GREATEST_LIMIT = 500
+
+_KEY = re.compile(r"k(0|[1-9][0-9]{0,18})", re.ASCII)
+_UNKNOWN = "is not a cursor that was given out: begin without one"
+
+T = TypeVar("T")
+
+
+def _read_key(cursor: str) -> str:
+    match = _KEY.fullmatch(_decoded(cursor))
+    if match is None or int(match[1]) > GREATEST_ID:
+        raise ValueError(_UNKNOWN)
+    return match[1]
+
+
+def _read_instant(cursor: str) -> str:
+    text = _decoded(cursor)
+    try:
+        aware = parse_time(text).tzinfo is not None
+    except ValueError:
+        aware = False
+    if not aware:
+        raise ValueError(_UNKNOWN)
+    return text
+
+
+def _decoded(cursor: str) -> str:
+    try:
+        padded = cursor + "=" * (-len(cursor) % 4)
+        return base64.b64decode(padded, altchars=b"-_", validate=True).decode("ascii")
+    except (binascii.Error, ValueError):
+        raise ValueError(_UNKNOWN) from None
+
+
+def _encoded(text: str) -> str:
+    return base64.urlsafe_b64encode(text.encode("ascii")).decode("ascii").rstrip("=")
+
+
+_Cursor = Annotated[str, Field(max_length=100)]
+
+
+class Limited(Query):
+    """A list's size."""
+
+    limit: Annotated[QueryNumber, Field(ge=1, le=GREATEST_LIMIT)] = DEFAULT_LIMIT
+
+
+class Page(Limited):
+    """Which part of a list is wanted; the key is an id."""
+
+    cursor: Annotated[_Cursor, AfterValidator(_read_key)] | None = None
+
+    @property
+    def key(self) -> int | None:
+        return None if self.cursor is None else int(self.cursor)
+
+
+class TimedPage(Limited):
+    """Which part of a list is wanted; the key is an instant."""
+
+    cursor: Annotated[_Cursor, AfterValidator(_read_instant)] | None = None
+
+    @property
+    def key(self) -> datetime | None:
+        return None if self.cursor is None else parse_time(self.cursor)
+
+
+def next_cursor(
+    items: Sequence[T], *, limit: int, key: Callable[[T], int | datetime]
+) -> str | None:
+    """Return where the next page begins, for a list that was asked for one item more than the limit."""
+    if len(items) <= limit:
+        return None
+    last = key(items[limit - 1])
+    return _encoded(last.isoformat() if isinstance(last, datetime) else f"k{last}")
