@@ -1,0 +1,31 @@
+"""A house without threads, and a client that speaks to it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from flask.testing import FlaskClient
+
+from assembly import Sendonce
+from tests.house import a_house, bearer
+from web.server import build_flask
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Iterator[Sendonce]:
+    with a_house(tmp_path) as house:
+        yield house
+
+
+@pytest.fixture
+def client(house: Sendonce) -> FlaskClient:
+    """Sends the bootstrap token with every request."""
+    client = build_flask(house).test_client()
+    client.environ_base["HTTP_AUTHORIZATION"] = bearer()["Authorization"]
+    return client
+
+
+@pytest.fixture
+def stranger(house: Sendonce) -> FlaskClient:
+    """Sends no token."""
+    return build_flask(house).test_client()

@@ -1,0 +1,99 @@
+"""Who may come in. Every route wants a role, unless it says in so many words that it is open to all."""
+
+import hashlib
+import hmac
+from collections.abc import Callable
+from typing import TypeVar
+
+from flask import Flask, current_app, g, request
+
+from foundation.errors import NotSignedIn, SendonceError
+from foundation.log import log_for
+from identity import tokens
+from identity.model import Principal, Role
+from identity.roles import require
+from web.current import the_house
+
+log = log_for(__name__)
+
+BOOTSTRAP = Principal(name="bootstrap", role=Role.ADMIN, label="the bootstrap token")
+
+_ROLE = "sendonce_role"
+_OPEN_TO_ALL = "open to all"
+
+View = TypeVar("View", bound=Callable[..., object])
+
+
+def open_to_all(view: View) -> View:
+    """Mark a view that needs no token."""
+    setattr(view, _ROLE, _OPEN_TO_ALL)
+    return view
+
+
+def for_role(view: View, role: Role) -> View:
+    """Mark a view with the role that it needs."""
+    setattr(view, _ROLE, role)
+    return view
+
+
+def install(app: Flask) -> None:
+    """Let nobody through who may not come in."""
+    app.before_request(_guard)
+
+
+def _guard() -> None:
+    role = _role_needed()
+    if role is None:
+        return
+    g.principal = _who_asks()
+    require(g.principal, role)
+
+
+def _role_needed() -> Role | None:
+    if request.endpoint is None:  # no such route: whoever has no token is not told which there are
+        under_api = request.path == "/api" or request.path.startswith("/api/")
+        return Role.VIEWER if under_api else None
+    if request.endpoint == "static":
+        return None
+    role = getattr(current_app.view_functions[request.endpoint], _ROLE, Role.ADMIN)
+    return None if role is _OPEN_TO_ALL else Role(role)
+
+
+def _who_asks() -> Principal:
+    scheme, _, secret = request.headers.get("Authorization", "").partition(" ")
+    secret = secret.strip()
+    if scheme.lower() != "bearer" or not secret:
+        raise NotSignedIn(
+            "This call needs an API token: send the header Authorization: Bearer TOKEN."
+            " `python app.py token create NAME` makes one."
+        )
+    house = the_house()
+    expected = house.settings.bootstrap_token
+    if expected is not None and _same(secret, expected):
+        return BOOTSTRAP
+    now = house.clock.now()
+    with house.database.read() as tx:
+        principal = tokens.authenticate(tx, secret, now)
+        is_untouched = principal is not None and tokens.needs_touch(tx, principal, now)
+    if principal is None:
+        raise NotSignedIn("The API token is unknown, expired or revoked. Make a new one.")
+    if is_untouched:
+        _touch(principal)
+    return principal
+
+
+def _touch(principal: Principal) -> None:
+    house = the_house()
+    try:
+        with house.database.write(durable=False) as tx:
+            tokens.touch(tx, principal, house.clock.now())
+    except SendonceError as error:  # a note for people; the request does not depend on it
+        log.warning("token use not noted", principal=principal.name, why=error.message)
+
+
+def _same(given: str, expected: str) -> bool:
+    # Hashes have one length, so the time of the comparison says nothing about the secret.
+    one, other = (
+        hashlib.sha256(text.encode(errors="replace")).digest() for text in (given, expected)
+    )
+    return hmac.compare_digest(one, other)

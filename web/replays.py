@@ -1,0 +1,144 @@
+"""Requests that are repeated, and requests made on an old version: Idempotency-Key and If-Match.
+
+The first answer under a key is kept for 24 hours, per caller and path. A mistake (4xx, 5xx) is not kept: nothing has
+happened under the key, so the corrected request may use it.
+"""
+
+import hashlib
+import hmac
+import re
+import threading
+from collections.abc import Callable
+from datetime import timedelta
+from typing import TypeVar
+
+from flask import Flask, Response, current_app, g, request
+
+from foundation.errors import Conflict, Invalid
+from storage import replays
+from web.current import the_caller, the_house
+
+_WAIT_AT_MOST = timedelta(seconds=5)
+_LOOK_AGAIN_AFTER = timedelta(milliseconds=50)
+_KEY = re.compile(r"[\x21-\x7e]([\x20-\x7e]{0,253}[\x21-\x7e])?", re.ASCII)
+_VERSION = re.compile(r'"([1-9][0-9]{0,18})"', re.ASCII)
+_MAY_REPEAT = "sendonce_may_repeat"
+
+Handler = TypeVar("Handler", bound=Callable[..., object])
+
+
+def may_repeat(handler: Handler) -> Handler:
+    """Mark a handler whose room keeps request_key() itself: doing it again does nothing twice, even after a crash."""
+    setattr(handler, _MAY_REPEAT, True)
+    return handler
+
+
+def install(app: Flask) -> None:
+    """Answer a repeat with the first answer. Comes after the guard: a key belongs to a caller."""
+    app.before_request(_begin)
+    app.after_request(_finish)
+
+
+def expected_version() -> int | None:
+    """Return the version that the client believes it changes; None where it does not say.
+
+    Raises Invalid on "If-Match".
+    """
+    given = request.headers.get("If-Match")
+    if given is None or given.strip() == "*":
+        return None
+    match = _VERSION.fullmatch(given.strip())
+    if match is None:
+        raise Invalid.field("If-Match", 'must be a version in quotes, as "3"')
+    return int(match[1])
+
+
+def request_key() -> str | None:
+    """Return a name for this request that its repeats share, and no other caller's do; None without a key."""
+    key = _key()
+    if key is None:
+        return None
+    return hashlib.sha256(f"{the_caller().name}\n{key}".encode()).hexdigest()
+
+
+def _key() -> str | None:
+    key = request.headers.get("Idempotency-Key")
+    if key is not None and not _KEY.fullmatch(key):
+        raise Invalid.field("Idempotency-Key", "must be 1 to 255 printable ASCII characters")
+    return key
+
+
+def _begin() -> Response | None:
+    if request.method != "POST" or "principal" not in g or request.endpoint is None:
+        return None
+    key = _key()
+    if key is None:
+        return None
+    named = replays.Request(caller=the_caller().name, path=request.path, key=key, body=_body_mark())
+    try:
+        answer = _first_answer(named)
+    except replays.OtherBody:
+        raise Invalid.field(
+            "Idempotency-Key", "was used for a request with another body: take a new one"
+        ) from None
+    if answer is None:
+        g.replay = named
+        return None
+    body = the_house().key.unseal(answer.body)
+    return Response(body, status=answer.status, content_type=answer.content_type)
+
+
+def _first_answer(named: replays.Request) -> replays.Answer | None:
+    """Return the answer given under the key; None when this request is the one to give it."""
+    house = the_house()
+    deadline = house.clock.elapsed() + _WAIT_AT_MOST
+    while True:
+        try:
+            with house.database.write(durable=False) as tx:
+                return replays.begin(tx, named, house.clock.now())
+        except replays.InWork:
+            if house.clock.elapsed() >= deadline:
+                break
+            house.clock.wait(threading.Event(), _LOOK_AGAIN_AFTER)
+    if getattr(current_app.view_functions[str(request.endpoint)], _MAY_REPEAT, False):
+        # The room keeps the key itself, so doing it again does nothing twice.
+        return None
+    raise Conflict(
+        "The first request with this Idempotency-Key has given no answer yet. It is still in work, or its"
+        " process died in it: look whether it was carried out, and if not repeat it with a new key."
+    )
+
+
+def _finish(answer: Response) -> Response:
+    named: replays.Request | None = g.pop("replay", None)
+    if named is None:
+        return answer
+    house = the_house()
+    with house.database.write(durable=True) as tx:
+        if answer.status_code < 400:
+            kept = replays.Answer(
+                status=answer.status_code,
+                content_type=answer.content_type or "",
+                # Sealed: the answer to POST /api/tokens holds a secret of which only a hash may be kept.
+                body=house.key.seal(answer.get_data(as_text=True)),
+            )
+            replays.finish(tx, named, kept)
+        else:
+            replays.forget(tx, named)
+    return answer
+
+
+def _body_mark() -> bytes:
+    """Return what tells two bodies apart and does not give away a password in one, as a plain hash would."""
+    mark = hmac.new(the_house().key.derive("bodies of repeated requests"), digestmod=hashlib.sha256)
+    if request.mimetype != "multipart/form-data":
+        mark.update(request.get_data(cache=True))
+        return mark.digest()
+    # The boundary of a form is a new one each time it is sent, so its fields are what counts.
+    for name, text in sorted(request.form.items(multi=True)):
+        mark.update(f"{len(name)} {len(text)} {name}{text}".encode(errors="replace"))
+    for name, file in request.files.items(multi=True):
+        content = file.stream.read()
+        file.stream.seek(0)
+        mark.update(f"{len(name)} {name} {len(content)} ".encode(errors="replace") + content)
+    return mark.digest()
