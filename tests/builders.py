@@ -4,6 +4,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import accounts.tables  # noqa: F401 - tables refer to tables of other rooms
+import audience.tables  # noqa: F401 - tables refer to tables of other rooms
+import campaigns.tables  # noqa: F401 - tables refer to tables of other rooms
+import delivery.tables  # noqa: F401 - tables refer to tables of other rooms
+import identity.tables  # noqa: F401 - tables refer to tables of other rooms
 from scheduler.model import CatchUp, Overlap, Schedule, ScheduleType, Status
 from storage.database import Database
 from storage.metadata import metadata
@@ -12,7 +17,7 @@ NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 
 
 def a_database(folder: Path) -> Database:
-    """Return a real SQLite file with the tables of every room that was imported."""
+    """Return a real SQLite file with the tables of every room."""
     database = Database(folder / "sendonce.db")
     with database.write(durable=False) as tx:
         metadata.create_all(tx)
