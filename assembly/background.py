@@ -11,8 +11,8 @@ log = log_for(__name__)
 class Background:
     """Runs what it is given, one after the other.
 
-    Its threads end with the process, in the middle of a piece if need be: what is left then looks as after a crash, and is settled
-    by the same code.
+    Its threads end with the process, in the middle of a piece if need be: what is left then looks as after a crash,
+    and is settled by the same code.
     """
 
     def __init__(self) -> None:

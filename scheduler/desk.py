@@ -1,7 +1,7 @@
 """What people do with schedules: make, change, pause, skip a slot, decide about missed ones, run now.
 
-An edit goes: id, file, copy, answer; the store sees to that. What is decided about slots goes to the ledger, under the store's lock, so
-that it and a tick never decide at once.
+An edit goes: id, file, copy, answer; the store sees to that. What is decided about slots goes to the ledger, under
+the store's lock, so that it and a tick never decide at once.
 """
 
 from collections.abc import Mapping

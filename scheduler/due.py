@@ -26,7 +26,8 @@ _GRACE = timedelta(minutes=1)
 class Verdict:
     """What is to be written about one schedule.
 
-    rows are the slots that do not run by themselves (skipped, held, merged into the claimed one); decided_until is the new watermark.
+    rows are the slots that do not run by themselves (skipped, held, merged into the claimed one); decided_until is
+    the new watermark.
     """
 
     schedule: Schedule
@@ -48,8 +49,8 @@ def decide(
 ) -> Verdict | None:
     """Say what becomes of the schedule's slots that have waited for the buffer; None when there are none.
 
-    Slots older than the window go by catch_up. Of the others only the latest is claimed, the earlier ones are merged into
-    its run: nobody gets ten mails because the server was down for ten slots.
+    Slots older than the window go by catch_up. Of the others only the latest is claimed, the earlier ones are merged
+    into its run: nobody gets ten mails because the server was down for ten slots.
     """
     if not schedule.enabled or is_used_up(schedule, standing):
         return None

@@ -51,9 +51,10 @@ class Status(StrEnum):
 class Schedule:
     """One entry of the schedule store.
 
-    schedule_time is naive: wall-clock time in `timezone` (an IANA name). ends_at is an instant, inclusive. repeat_interval is in
-    minutes (custom only), rrule an RFC 5545 rule without DTSTART (rrule only). last_run, next_run, total_runs and status are the
-    ledger's, written here for people; they never decide. unknown keeps the keys that we do not know, as they were.
+    schedule_time is naive: wall-clock time in `timezone` (an IANA name). ends_at is an instant, inclusive.
+    repeat_interval is in minutes (custom only), rrule an RFC 5545 rule without DTSTART (rrule only). last_run,
+    next_run, total_runs and status are the ledger's, written here for people; they never decide. unknown keeps the
+    keys that we do not know, as they were.
     """
 
     id: int
@@ -82,9 +83,9 @@ class Schedule:
 class Slot:
     """One planned instant of a schedule.
 
-    at is in UTC; local is the same instant with the zone's offset; key names the slot for good (nominal wall-clock time for
-    daily and longer rules, the UTC instant for shorter ones, with its kind); note says why the slot is not at its nominal
-    time, or None.
+    at is in UTC; local is the same instant with the zone's offset; key names the slot for good (nominal wall-clock
+    time for daily and longer rules, the UTC instant for shorter ones, with its kind); note says why the slot is not
+    at its nominal time, or None.
     """
 
     key: str

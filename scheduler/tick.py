@@ -1,7 +1,8 @@
 """One tick of the scheduler: claim what is due, then save the schedule file in one batch, then wake the dispatcher.
 
-The order is the guarantee. The slot's row, the watermark and the run are durable before the file is touched; a crash between the two
-leaves a file that is behind, which the next tick brings up to date: the ledger decides, the file follows.
+The order is the guarantee. The slot's row, the watermark and the run are durable before the file is touched; a crash
+between the two leaves a file that is behind, which the next tick brings up to date: the ledger decides, the file
+follows.
 """
 
 from collections.abc import Collection, Iterable

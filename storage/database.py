@@ -1,8 +1,9 @@
 """The database: reads, and writes of two strengths. All that only SQLite can do is in this file.
 
 WAL on a local disk; every write begins as a writer (BEGIN IMMEDIATE: a deferred one fails at once when it finds that
-somebody else wrote meanwhile, whatever the busy timeout). A durable write is on the platter when it returns. A relaxed one
-has reached the kernel: it survives the death of the process, not of the machine, and the next durable one carries it along.
+somebody else wrote meanwhile, whatever the busy timeout). A durable write is on the platter when it returns. A
+relaxed one has reached the kernel: it survives the death of the process, not of the machine, and the next durable one
+carries it along.
 """
 
 import contextlib
@@ -66,8 +67,8 @@ class Database:
     def write(self, *, durable: bool) -> Iterator[Tx]:
         """Run a transaction that may write; it is committed when the block ends without an error.
 
-        A durable one is fsynced when the block has been left. Raises Refused when a constraint stands against it, Unavailable
-        when the database can't be written; nothing of it has happened then.
+        A durable one is fsynced when the block has been left. Raises Refused when a constraint stands against it,
+        Unavailable when the database can't be written; nothing of it has happened then.
         """
         with _sentences("written"), self._writers, self._engine.connect() as tx:
             tx = tx.execution_options(

@@ -1,7 +1,7 @@
 """Answers already given, by Idempotency-Key: a repeat of a request returns the first answer.
 
-Whoever asks first writes the row and does the work; others wait for its answer. A row without an answer belongs to a request that is still
-in work, or to a process that died in it.
+Whoever asks first writes the row and does the work; others wait for its answer. A row without an answer belongs to a
+request that is still in work, or to a process that died in it.
 """
 
 import hashlib
