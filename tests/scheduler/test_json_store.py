@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from sqlalchemy import select
 
 from foundation.errors import NotFound, Unavailable
-from scheduler.json_store import JsonStore, save_scheduled_campaigns
+from scheduler.json_store import Book, JsonStore, save_scheduled_campaigns
 from scheduler.model import Schedule, ScheduleType, Status
 from scheduler.reconcile import Kind
 from scheduler.store import Notice
@@ -108,8 +108,13 @@ class House:
         return [self.add(note=f"number {n}") for n in range(count)]
 
     def load(self) -> None:
-        with self.store.edit():
-            pass
+        self.do()
+
+    def do(self, *steps: Callable[[Book], object]) -> None:
+        """Take these steps in one block."""
+        with self.store.edit() as book:
+            for step in steps:
+                step(book)
 
     def write(self, content: bytes | list[Any]) -> None:
         """Change the file as a person with an editor does: in place, some seconds ago."""
@@ -149,6 +154,10 @@ def house(tmp_path: Path) -> Iterator[House]:
     house = House(tmp_path)
     yield house
     house.database.close()
+
+
+def fail(book: Book) -> None:
+    raise RuntimeError
 
 
 def ids(schedules: list[Schedule]) -> list[int]:
@@ -260,9 +269,8 @@ def test_nothing_is_saved_when_the_block_raises(house: House) -> None:
     schedule = house.add()
     before = house.path.read_bytes()
 
-    with pytest.raises(RuntimeError), house.store.edit() as book:
-        book.put(replace(schedule, note="lost"), edit=True)
-        raise RuntimeError
+    with pytest.raises(RuntimeError):
+        house.do(lambda book: book.put(replace(schedule, note="lost"), edit=True), fail)
 
     assert house.path.read_bytes() == before
     assert house.store.read() == [schedule]
@@ -382,16 +390,15 @@ def test_foreign_and_edited_hold_until_somebody_has_dealt_with_them(house: House
 
     with house.store.edit() as first:
         pass
-    with pytest.raises(RuntimeError), house.store.edit() as second:
+    with pytest.raises(RuntimeError):
+        house.do(lambda book: book.refreshed(), fail)
+    with house.store.edit() as second:
         second.refreshed()
-        raise RuntimeError
     with house.store.edit() as third:
-        third.refreshed()
-    with house.store.edit() as fourth:
         pass
 
-    assert [b.foreign for b in (first, second, third, fourth)] == [True, True, True, False]
-    assert [b.edited for b in (first, third, fourth)] == [{1}, {1}, frozenset()]
+    assert [book.foreign for book in (first, second, third)] == [True, True, False]
+    assert [book.edited for book in (first, second, third)] == [{1}, {1}, frozenset()]
 
 
 # Edits by hand
@@ -432,6 +439,16 @@ def test_only_the_ledgers_fields_changed_by_hand_is_no_edit(house: House) -> Non
 
     assert len(house.edits) == 1
     assert book.bad == {}
+
+
+@pytest.mark.parametrize("value", [1, 1.0, "true", None])
+def test_what_is_only_equal_to_python_is_not_taken_for_unchanged(house: House, value: Any) -> None:
+    house.add()
+    house.change(0, enabled=value)
+
+    for store in (house.store, house.a_store()):
+        with store.edit() as book:
+            assert list(book.bad) == [1]
 
 
 def test_reading_shows_an_edit_by_hand_at_once_but_leaves_the_rest_to_edit(house: House) -> None:
@@ -955,9 +972,11 @@ def _start_over(house: House) -> None:
 def test_a_crash_before_the_file_is_there_leaves_the_old_one(house: House, step: str) -> None:
     schedule = house.add()
     house.disk.fails = {step: PowerCut()}
-    with pytest.raises(PowerCut), house.store.edit() as book:
-        book.put(replace(schedule, note="lost"), edit=True)
-        book.add(lambda id_: a_schedule(id=id_))
+    with pytest.raises(PowerCut):
+        house.do(
+            lambda book: book.put(replace(schedule, note="lost"), edit=True),
+            lambda book: book.add(lambda id_: a_schedule(id=id_)),
+        )
 
     house.disk.fails = {}
     house.store = house.a_store()
@@ -975,9 +994,11 @@ def test_an_edit_that_reached_the_file_is_finished_exactly_once(
 ) -> None:
     schedule = house.add()
     _fail(house, step)
-    with pytest.raises(PowerCut), house.store.edit() as book:
-        book.put(replace(schedule, note="reached the file"), edit=True)
-        book.add(lambda id_: a_schedule(id=id_, note="new"))
+    with pytest.raises(PowerCut):
+        house.do(
+            lambda book: book.put(replace(schedule, note="reached the file"), edit=True),
+            lambda book: book.add(lambda id_: a_schedule(id=id_, note="new")),
+        )
 
     _fail(house, None)
     if restarted:
@@ -1044,12 +1065,12 @@ def test_a_deletion_interrupted_by_a_crash_never_runs_again_by_itself(
     house: House, step: str
 ) -> None:
     house.add_many(2)
-    with house.store.edit() as book:
-        book.put(replace(book.schedules[2], note="x"), edit=True)
     _fail(house, step)
-    with pytest.raises(PowerCut), house.store.edit() as book:
-        book.remove(1)
-        book.put(replace(book.schedules[2], note="y"), edit=True)
+    with pytest.raises(PowerCut):
+        house.do(
+            lambda book: book.remove(1),
+            lambda book: book.put(replace(book.schedules[2], note="changed"), edit=True),
+        )
 
     _fail(house, None)
     house.store = house.a_store()
@@ -1096,9 +1117,8 @@ def test_a_crash_while_mending_loses_nothing(house: House) -> None:
 
 def test_ids_given_out_before_a_crash_are_not_given_out_again(house: House) -> None:
     house.add()
-    with pytest.raises(PowerCut), house.store.edit() as book:
-        book.add(lambda id_: a_schedule(id=id_))
-        raise PowerCut
+    with pytest.raises(RuntimeError):
+        house.do(lambda book: book.add(lambda id_: a_schedule(id=id_)), fail)
 
     assert house.add().id == 3
 
@@ -1118,7 +1138,7 @@ def test_a_file_that_cannot_be_written_refuses_the_edit(house: House, step: str)
     house.disk.fails = {step: OSError(28, "No space left on device")}
 
     with (
-        pytest.raises(Unavailable, match="can't be written.*No space left"),
+        pytest.raises(Unavailable, match=r"can't be written.*No space left"),
         house.store.edit() as book,
     ):
         book.put(replace(schedule, note="lost"), edit=True)
@@ -1132,12 +1152,14 @@ def test_a_file_that_cannot_be_written_refuses_the_edit(house: House, step: str)
 def test_the_block_still_runs_while_the_file_cannot_be_written(house: House) -> None:
     schedule = house.add()
     house.disk.fails = {"write_temp": OSError(30, "Read-only file system")}
-    seen = []
+    seen: list[int] = []
 
     for _ in range(3):
-        with pytest.raises(Unavailable), house.store.edit() as book:
-            seen += list(book.schedules)
-            book.put(replace(schedule, total_runs=1), edit=False)
+        with pytest.raises(Unavailable):
+            house.do(
+                lambda book: seen.extend(book.schedules),
+                lambda book: book.put(replace(schedule, total_runs=1), edit=False),
+            )
 
     assert seen == [1, 1, 1]
 
