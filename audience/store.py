@@ -140,13 +140,14 @@ def add_recipients(tx: Tx, audience_id: int, new: Sequence[NewRecipient], now: d
     return Added(added=added, updated=len(accepted) - added, rejected=tuple(rejected))
 
 
-def would_add(tx: Tx, audience_id: int, new: Sequence[NewRecipient], seen: set[bytes]) -> Added:
+def would_add(tx: Tx, audience_id: int, new: Sequence[NewRecipient], seen: set[int]) -> Added:
     """Say what add_recipients would do, without doing it.
 
-    seen holds what earlier calls of the same dry run would have added, and is added to: 8 bytes for each address.
+    seen holds what earlier calls of the same dry run would have added, and is added to: a number for each address,
+    so a count may be off by one in ten million million; nothing is kept by it.
     """
     accepted, rejected = _sort_out(new)
-    keys = {row.address_key: _short(row.address_key) for row in accepted}
+    keys = {row.address_key: hash(row.address_key) for row in accepted}
     there = _keys_there(tx, audience_id, list(keys))
     fresh = {short for key, short in keys.items() if key not in there} - seen
     seen |= fresh
@@ -286,6 +287,7 @@ def _checked(row: NewRecipient) -> _Accepted | str:
 
 def _encoded(attributes: Mapping[str, Any]) -> bytes | str:
     """Return the attributes as JSON, or the reason why they can't be kept."""
+    attributes = dict(attributes)
     wrong = _wrong_inside(attributes)
     if wrong is not None:
         return wrong
@@ -301,13 +303,15 @@ def _encoded(attributes: Mapping[str, Any]) -> bytes | str:
     return encoded
 
 
-def _wrong_inside(attributes: Mapping[str, Any]) -> str | None:
+def _wrong_inside(attributes: dict[str, Any]) -> str | None:
     level: list[Any] = [attributes]
     for _ in range(MAX_DEPTH):
         inner: list[Any] = []
         for group in level:
-            for value in group.values() if isinstance(group, Mapping) else group:
-                if isinstance(value, Mapping | list | tuple):
+            for value in group.values() if isinstance(group, dict) else group:
+                if isinstance(value, str):
+                    continue
+                if isinstance(value, dict | list | tuple):
                     inner.append(value)
                 elif isinstance(value, float) and not math.isfinite(value):
                     return "The attributes hold a number that JSON has not (NaN or infinity)."
@@ -352,11 +356,11 @@ def _upsert(tx: Tx, audience_id: int, rows: Sequence[_Accepted], now: datetime) 
         [
             {
                 "audience": audience_id,
+                "created_at": now,
                 "email": row.email,
                 "address_key": row.address_key,
                 "name": row.name,
                 "attributes": row.attributes,
-                "created_at": now,
             }
             for row in rows
         ],
@@ -367,11 +371,6 @@ def _count(tx: Tx, audience_id: int, difference: int) -> None:
     if difference:
         change = update(audiences).where(audiences.c.id == audience_id)
         tx.execute(change.values(recipients=audiences.c.recipients + difference))
-
-
-def _short(address_key: str) -> bytes:
-    # A dry run's count may be off by one in ten million million; it keeps nothing.
-    return hash(address_key).to_bytes(8, "little", signed=True)
 
 
 def _contains(q: str) -> ColumnElement[bool]:

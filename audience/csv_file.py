@@ -1,0 +1,354 @@
+"""CSV as people have it: any common encoding, comma, semicolon, tab or bar, Excel's habits, and rows that do not fit.
+
+Reads a file of any size in a little memory. A mistake of the whole file is Invalid on "file" or "mapping"; a mistake of
+one row is a Rejected with its line.
+"""
+
+import codecs
+import csv
+import io
+import re
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from charset_normalizer import from_bytes
+
+from audience.model import NewRecipient, Rejected
+from foundation.errors import Invalid
+
+MAX_LINE = 1_000_000
+MAX_COLUMNS = 500
+MAX_COLUMN_NAME = 200
+
+_DELIMITERS = (",", ";", "\t", "|")
+_WESTERN = ("cp1252", "cp1250", "cp1254", "cp1257")
+_SAMPLE = 64 * 1024
+
+_EMAIL_COLUMNS = frozenset(
+    (
+        "email", "mail", "emailaddress", "mailaddress", "emailadresse", "mailadresse", "adresseemail",
+        "adressemail", "adresseelectronique", "courriel", "correo", "correoelectronico", "email1", "emailid",
+        "indirizzoemail", "emailadres", "epost", "epostadresse", "eposta", "enderecodeemail",
+    )
+)  # fmt: skip
+_NAME_COLUMNS = frozenset(
+    (
+        "name", "fullname", "displayname", "vollername", "vollstandigername", "nom", "nomcomplet", "nombre",
+        "nombrecompleto", "nome", "nomecompleto", "naam", "namn", "navn", "recipientname", "kontaktname",
+    )
+)  # fmt: skip
+
+
+class CsvReader:
+    """The rows of one file. Iterate once; share says how much of the file has been read, 0 to 1."""
+
+    def __init__(self, path: Path, mapping: Mapping[str, str] | None) -> None:
+        self._size = path.stat().st_size
+        self.encoding = _encoding_of(path)
+        self._bytes = path.open("rb")
+        try:
+            self._lines = _Lines(self._bytes, self.encoding)
+            self.delimiter = self._find_delimiter()
+            self._records = csv.reader(self._lines, delimiter=self.delimiter)
+            self._roles = _roles(self._header(), mapping or {})
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def share(self) -> float:
+        return min(1.0, self._bytes.tell() / self._size) if not self._bytes.closed else 1.0
+
+    def close(self) -> None:
+        self._bytes.close()
+
+    def __enter__(self) -> "CsvReader":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __iter__(self) -> Iterator[NewRecipient | Rejected]:
+        """Go through the rows; row is the line on which each begins. Raises Invalid where the file can't be read on."""
+        roles, width = self._roles, len(self._roles)
+        email_at = roles.index("email")
+        while True:
+            begins = self._lines.number + 1
+            self._lines.quotes = 0
+            try:
+                cells = next(self._records)
+            except StopIteration:
+                return
+            except csv.Error:
+                yield self._too_large(begins)
+                continue
+            except UnicodeError:
+                raise _unreadable(self._lines.number + 1, self.encoding) from None
+            if not any(cells):
+                continue
+            email = cells[email_at].strip() if email_at < len(cells) else ""
+            wrong = self._misfit(cells, begins, width)
+            if wrong is not None:
+                yield Rejected(row=begins, email=email[:320], reason=wrong)
+                continue
+            yield _recipient(begins, email, cells, roles)
+
+    def _misfit(self, cells: Sequence[str], begins: int, width: int) -> str | None:
+        if len(cells) > width and any(cell.strip() for cell in cells[width:]):
+            return (
+                f"The row has {len(cells)} cells, the header {width}. Put cells that hold"
+                f' "{self.delimiter}" into quotation marks.'
+            )
+        if self._lines.number > begins and self._lines.quotes % 2:
+            return (
+                f"A quotation mark is not closed: the row runs from line {begins} to line"
+                f" {self._lines.number}."
+            )
+        return None
+
+    def _too_large(self, begins: int) -> Rejected:
+        return Rejected(
+            row=begins,
+            email="",
+            reason=(
+                f"A cell is larger than {csv.field_size_limit() // 1024} KB; lines {begins} to"
+                f" {self._lines.number} were not read. Is a quotation mark missing?"
+            ),
+        )
+
+    def _find_delimiter(self) -> str:
+        """Look at the first line, and leave it to be read again unless it is Excel's "sep=;"."""
+        first = self._lines.peek()
+        says = re.fullmatch(r"sep=(.)\s*", first, re.IGNORECASE)
+        if says is not None:
+            next(self._lines)
+            return says[1]
+        unquoted = re.sub(r'"[^"]*"', "", first)
+        return max(_DELIMITERS, key=unquoted.count)
+
+    def _header(self) -> list[str]:
+        try:
+            header = next(self._records)
+            while not any(cell.strip() for cell in header):
+                header = next(self._records)
+        except StopIteration:
+            raise Invalid.field(
+                "file", "The file is empty. Its first line must name the columns, as email,name."
+            ) from None
+        except csv.Error as error:
+            raise Invalid.field("file", f"Line 1 can't be read as CSV: {error}.") from None
+        except UnicodeError:
+            raise _unreadable(1, self.encoding) from None
+        return header
+
+
+def read_rows(path: Path, mapping: Mapping[str, str] | None) -> CsvReader:
+    """Open a CSV file. mapping: a column's name -> "email", "name", an attribute's name, or "" to leave it out.
+
+    Raises Invalid on "file" or "mapping".
+    """
+    return CsvReader(path, mapping)
+
+
+class _Lines:
+    """The lines of the file as text, with their line ends, counted."""
+
+    def __init__(self, file: io.BufferedReader, encoding: str) -> None:
+        self._text = io.TextIOWrapper(file, encoding=encoding, newline="")
+        self._peeked: str | None = None
+        self.number = 0
+        self.quotes = 0
+
+    def peek(self) -> str:
+        try:
+            self._peeked = self._read()
+        except UnicodeError:
+            raise _unreadable(1, self._text.encoding) from None
+        return self._peeked
+
+    def __iter__(self) -> "_Lines":
+        return self
+
+    def __next__(self) -> str:
+        line = self._peeked if self._peeked is not None else self._read()
+        self._peeked = None
+        if not line:
+            raise StopIteration
+        self.number += 1
+        self.quotes += line.count('"')
+        return line
+
+    def _read(self) -> str:
+        line = self._text.readline(MAX_LINE)
+        if len(line) == MAX_LINE:
+            raise Invalid.field(
+                "file",
+                f"Line {self.number + 1} is longer than {MAX_LINE:,} characters. Is this a CSV file?",
+            )
+        return line
+
+
+def _recipient(begins: int, email: str, cells: Sequence[str], roles: Sequence[str]) -> NewRecipient:
+    name = ""
+    attributes: dict[str, str] = {}
+    for role, cell in zip(roles, cells, strict=False):
+        # An empty cell is an attribute that the recipient lacks.
+        if not role or role == "email" or not (cell := cell.strip()):
+            continue
+        if role == "name":
+            name = cell
+        else:
+            attributes[role[1:]] = cell
+    return NewRecipient(row=begins, email=email, name=name, attributes=attributes)
+
+
+# Columns
+
+
+def _roles(header: Sequence[str], mapping: Mapping[str, str]) -> list[str]:
+    """Say for each column what it is: "email", "name", "" (left out) or "=" and the attribute's name."""
+    names = _column_names(header)
+    unknown = [column for column in mapping if column.strip() not in names]
+    if unknown:
+        raise Invalid.field(
+            "mapping",
+            f"There is no column {unknown[0]!r}. The columns are {', '.join(names)}.",
+        )
+    said = {column.strip(): target.strip() for column, target in mapping.items()}
+    roles = [_role(said[name]) if name in said else None for name in names]
+    for role, known, must in (("email", _EMAIL_COLUMNS, True), ("name", _NAME_COLUMNS, False)):
+        if role in roles:
+            continue
+        fitting = [at for at, r in enumerate(roles) if r is None and _plain(names[at]) in known]
+        if must and len(fitting) != 1:
+            raise _which_address(names, [names[at] for at in fitting])
+        if fitting:
+            roles[fitting[0]] = role
+    whole = [f"={name}" if role is None else role for name, role in zip(names, roles, strict=True)]
+    twice = next((role for role in whole if role and whole.count(role) > 1), None)
+    if twice is not None:
+        raise Invalid.field(
+            "mapping", f"Several columns become {twice.lstrip('=')!r}. Leave one out."
+        )
+    return whole
+
+
+def _role(target: str) -> str:
+    return target if target in ("email", "name", "") else f"={target}"
+
+
+def _column_names(header: Sequence[str]) -> list[str]:
+    if len(header) > MAX_COLUMNS:
+        raise Invalid.field("file", f"Line 1 names {len(header)} columns; at most {MAX_COLUMNS}.")
+    names = [cell.strip() or f"column_{at}" for at, cell in enumerate(header, start=1)]
+    for name in names:
+        if len(name) > MAX_COLUMN_NAME or any(unicodedata.category(c) == "Cc" for c in name):
+            raise Invalid.field(
+                "file",
+                f"Line 1 holds {name[:40]!r}, which is no name for a column."
+                " The first line must name the columns, as email,name.",
+            )
+        if names.count(name) > 1:
+            raise Invalid.field(
+                "file", f"Line 1 names two columns {name!r}. Give each column a name of its own."
+            )
+    return names
+
+
+def _plain(name: str) -> str:
+    letters = unicodedata.normalize("NFD", name.casefold())
+    return "".join(c for c in letters if c.isalnum())
+
+
+def _which_address(names: Sequence[str], fitting: Sequence[str]) -> Invalid:
+    if fitting:
+        return Invalid.field(
+            "mapping",
+            f"Several columns may hold the address: {', '.join(fitting)}. Say which one is the email.",
+        )
+    shown = ", ".join(name[:40] for name in names[:20])
+    return Invalid.field(
+        "file",
+        f"Line 1 names no column for the address. Call one of the columns email, or say which it is"
+        f" in the mapping. The columns are {shown}.",
+    )
+
+
+# Encodings
+
+
+def _encoding_of(path: Path) -> str:
+    """Say how the file's bytes are to be read: by its mark, as UTF-8 when all of it is, else by the look of it."""
+    with path.open("rb") as file:
+        start = file.read(_SAMPLE)
+        _refuse_other_formats(start)
+        for mark, encoding in (
+            (codecs.BOM_UTF8, "utf-8-sig"),
+            (codecs.BOM_UTF32_LE, "utf-32"),
+            (codecs.BOM_UTF32_BE, "utf-32"),
+            (codecs.BOM_UTF16_LE, "utf-16"),
+            (codecs.BOM_UTF16_BE, "utf-16"),
+        ):
+            if start.startswith(mark):
+                return encoding
+        if start[:4000].count(0) > len(start[:4000]) // 4:
+            return "utf-16-le" if start[1:2] == b"\0" else "utf-16-be"
+        sample = _beyond_ascii(file, start)
+    return "utf-8" if sample is None else _guess(sample)
+
+
+def _refuse_other_formats(start: bytes) -> None:
+    if not start.strip():
+        raise Invalid.field(
+            "file", "The file is empty. Its first line must name the columns, as email,name."
+        )
+    if start.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
+        raise Invalid.field(
+            "file", "This is a workbook, not CSV. Save it as CSV (in Excel: Save As, CSV UTF-8)."
+        )
+    if start.startswith((b"%PDF", b"\x89PNG", b"\x1f\x8b", b"GIF8", b"\xff\xd8\xff")):
+        raise Invalid.field("file", "This is not a CSV file. Save the list as CSV and send that.")
+
+
+def _beyond_ascii(file: io.BufferedReader, start: bytes) -> bytes | None:
+    """Return lines that hold more than ASCII when the file is not UTF-8, else None."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    sample = bytearray()
+    is_utf8 = True
+    block = start
+    while True:
+        if len(sample) < _SAMPLE and not block.isascii():
+            sample += b"\n".join(line for line in block.splitlines() if not line.isascii())
+        try:
+            if is_utf8:
+                decoder.decode(block, final=not block)
+        except UnicodeDecodeError:
+            is_utf8 = False
+        if not block or (not is_utf8 and len(sample) >= _SAMPLE):
+            return None if is_utf8 else bytes(sample[:_SAMPLE])
+        block = file.read(1024 * 1024)
+
+
+def _guess(sample: bytes) -> str:
+    if not _is_mostly_beyond_ascii(sample):
+        # Western letters stand alone among ASCII ones, and a guess by language alone confuses é with its neighbours:
+        # what Excel writes most holds unless another page fits better.
+        found = [(page, from_bytes(sample, cp_isolation=[page]).best()) for page in _WESTERN]
+        fitting = [(best.coherence, -_WESTERN.index(page), page) for page, best in found if best]
+        return max(fitting)[2] if fitting else "latin-1"
+    best = from_bytes(sample).best()
+    return best.encoding if best is not None else "latin-1"
+
+
+def _is_mostly_beyond_ascii(sample: bytes) -> bool:
+    high = len(re.findall(rb"[\x80-\xff]", sample))
+    in_words = sum(len(run) for run in re.findall(rb"[\x80-\xff]{2,}", sample))
+    return in_words * 2 > high
+
+
+def _unreadable(line: int, encoding: str) -> Invalid:
+    return Invalid.field(
+        "file",
+        f"Line {line} can't be read as {encoding}. Save the file as UTF-8 and send it again.",
+    )

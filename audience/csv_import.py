@@ -1,0 +1,248 @@
+"""CSV files on their way into an audience: batch by batch, with progress to read, and every row accounted for.
+
+Each batch is a transaction of its own, so an import that dies leaves whole batches; repeating it updates them.
+"""
+
+import csv
+import io
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+from datetime import datetime, timedelta
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Row, insert, select, update
+
+from audience.csv_file import CsvReader, read_rows
+from audience.model import Added, Import, ImportStatus, NewRecipient, Rejected
+from audience.store import add_recipients, get_audience, would_add
+from audience.tables import import_rejections, imports
+from foundation.clock import Clock
+from foundation.errors import Invalid, NotFound, SendonceError
+from storage.database import Database, Tx
+
+BATCH = 5_000
+_RETRY = timedelta(seconds=0.2)
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+
+__all__ = [
+    "CsvReader",
+    "fail_orphans",
+    "get_import",
+    "read_rows",
+    "rejected_csv",
+    "rejections",
+    "run_import",
+    "start_import",
+]
+
+
+def start_import(
+    tx: Tx,
+    audience_id: int,
+    *,
+    dry_run: bool,
+    boot_id: str | None,
+    pid: int,
+    now: datetime,
+) -> Import:
+    """Note that this process is about to import a file. Raises NotFound."""
+    get_audience(tx, audience_id)
+    row = tx.execute(
+        insert(imports)
+        .values(
+            audience_id=audience_id,
+            status=ImportStatus.RUNNING,
+            dry_run=dry_run,
+            progress=0.0,
+            added=0,
+            updated=0,
+            rejected=0,
+            boot_id=boot_id,
+            pid=pid,
+            created_at=now,
+        )
+        .returning(imports)
+    ).one()
+    return _import(row)
+
+
+def get_import(tx: Tx, import_id: int) -> Import:
+    """Raises NotFound."""
+    row = tx.execute(select(imports).where(imports.c.id == import_id)).one_or_none()
+    if row is None:
+        raise NotFound(f"There is no import {import_id}.")
+    return _import(row)
+
+
+def run_import(
+    database: Database,
+    import_id: int,
+    path: Path,
+    mapping: Mapping[str, str] | None,
+    clock: Clock,
+    *,
+    stopping: threading.Event | None = None,
+    must_wait: Callable[[Tx], bool] = lambda tx: False,
+    on_progress: Callable[[Import], None] = lambda found: None,
+) -> Import:
+    """Bring the file's rows into the audience, or for a dry run count what would come of it.
+
+    must_wait is asked in each batch's transaction: true while a run's audience is being materialised. Returns the
+    import as it ended: completed; or failed with a sentence in detail, when the file can't be read on, the audience is
+    gone, or stopping was set. What was imported until then stays.
+    """
+    stopping = stopping or threading.Event()
+    try:
+        with closing(read_rows(path, mapping)) as reader:
+            detail = _import_all(
+                database, import_id, reader, clock, stopping, must_wait, on_progress
+            )
+    except SendonceError as error:
+        message = error.errors[0].message if isinstance(error, Invalid) else error.message
+        return _finish(database, import_id, ImportStatus.FAILED, message)
+    if stopping.is_set():
+        detail = "The server was stopped. What was imported stays; import the file again."
+        return _finish(database, import_id, ImportStatus.FAILED, detail)
+    return _finish(database, import_id, ImportStatus.COMPLETED, detail)
+
+
+def fail_orphans(tx: Tx, *, boot_id: str | None, alive: Callable[[int], bool]) -> int:
+    """Mark the imports failed whose process has died, and return how many there were."""
+    running = tx.execute(select(imports).where(imports.c.status == ImportStatus.RUNNING)).all()
+    dead = [row.id for row in running if row.boot_id != boot_id or not alive(row.pid)]
+    if dead:
+        detail = "The process that worked on it has died. What was imported stays; import the file again."
+        tx.execute(
+            update(imports)
+            .where(imports.c.id.in_(dead), imports.c.status == ImportStatus.RUNNING)
+            .values(status=ImportStatus.FAILED, detail=detail)
+        )
+    return len(dead)
+
+
+def rejections(tx: Tx, import_id: int, *, after: int | None, limit: int) -> list[Rejected]:
+    """Return a page of the rows that were not taken, by line, after the line that ended the page before.
+
+    Raises NotFound.
+    """
+    get_import(tx, import_id)
+    query = select(import_rejections).where(
+        import_rejections.c.import_id == import_id, import_rejections.c.row > (after or 0)
+    )
+    rows = tx.execute(query.order_by(import_rejections.c.row).limit(limit))
+    return [Rejected(row=row.row, email=row.email, reason=row.reason) for row in rows]
+
+
+def rejected_csv(rows: Iterable[Rejected]) -> Iterator[str]:
+    """Write rejected rows as CSV, line by line; no cell is a formula to a spreadsheet."""
+    yield _csv_line(("row", "email", "reason"))
+    for row in rows:
+        yield _csv_line((str(row.row), row.email, row.reason))
+
+
+def _csv_line(cells: Sequence[str]) -> str:
+    line = io.StringIO()
+    csv.writer(line).writerow("'" + c if c.startswith(_FORMULA) else c for c in cells)
+    return line.getvalue()
+
+
+def _import_all(
+    database: Database,
+    import_id: int,
+    reader: CsvReader,
+    clock: Clock,
+    stopping: threading.Event,
+    must_wait: Callable[[Tx], bool],
+    on_progress: Callable[[Import], None],
+) -> str | None:
+    rows = iter(reader)
+    seen: set[int] = set()
+    while not stopping.is_set() and (batch := list(islice(rows, BATCH))):
+        new = [row for row in batch if isinstance(row, NewRecipient)]
+        misfits = [row for row in batch if isinstance(row, Rejected)]
+        while not stopping.is_set():
+            # Not durable: the last transaction carries all of them to the disk before anybody is told.
+            with database.write(durable=False) as tx:
+                found = get_import(tx, import_id)
+                waits = not found.dry_run and must_wait(tx)
+                if not waits:
+                    on_progress(_take(tx, found, new, misfits, seen, reader.share, clock.now()))
+            if not waits:
+                break
+            clock.wait(stopping, _RETRY)
+    if reader.encoding.startswith("utf-8"):
+        return None
+    return f"The file was read as {reader.encoding}."
+
+
+def _take(
+    tx: Tx,
+    found: Import,
+    new: Sequence[NewRecipient],
+    misfits: Sequence[Rejected],
+    seen: set[int],
+    share: float,
+    now: datetime,
+) -> Import:
+    if found.dry_run:
+        outcome = would_add(tx, found.audience_id, new, seen)
+    else:
+        outcome = add_recipients(tx, found.audience_id, new, now)
+    _note_rejections(tx, found.id, [*misfits, *outcome.rejected])
+    return _note_progress(tx, found, outcome, len(misfits), share)
+
+
+def _note_rejections(tx: Tx, import_id: int, rejected: Sequence[Rejected]) -> None:
+    rows = [
+        {
+            "import_id": import_id,
+            "row": row.row,
+            "email": row.email.encode(errors="replace").decode(),
+            "reason": row.reason[:500].encode(errors="replace").decode(),
+        }
+        for row in rejected
+    ]
+    if rows:
+        tx.execute(insert(import_rejections), rows)
+
+
+def _note_progress(tx: Tx, found: Import, outcome: Added, misfits: int, share: float) -> Import:
+    row = tx.execute(
+        update(imports)
+        .where(imports.c.id == found.id)
+        .values(
+            progress=share,
+            added=found.added + outcome.added,
+            updated=found.updated + outcome.updated,
+            rejected=found.rejected + misfits + len(outcome.rejected),
+        )
+        .returning(imports)
+    ).one()
+    return _import(row)
+
+
+def _finish(database: Database, import_id: int, status: ImportStatus, detail: str | None) -> Import:
+    values: dict[str, Any] = {"status": status, "detail": detail and detail[:1000]}
+    if status is ImportStatus.COMPLETED:
+        values["progress"] = 1.0
+    with database.write(durable=True) as tx:
+        tx.execute(update(imports).where(imports.c.id == import_id).values(**values))
+        return get_import(tx, import_id)
+
+
+def _import(row: Row[Any]) -> Import:
+    return Import(
+        id=row.id,
+        audience_id=row.audience_id,
+        status=ImportStatus(row.status),
+        dry_run=row.dry_run,
+        progress=row.progress,
+        added=row.added,
+        updated=row.updated,
+        rejected=row.rejected,
+        detail=row.detail,
+        created_at=row.created_at,
+    )
