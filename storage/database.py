@@ -40,6 +40,8 @@ class Database:
             "sqlite://",
             creator=lambda: _connect(path, _BUSY_MILLISECONDS),
             poolclass=QueuePool,
+            # Errors are logged; a statement's values are addresses and passwords.
+            hide_parameters=True,
             pool_size=8,
             max_overflow=56,
             pool_timeout=30,
