@@ -139,8 +139,6 @@ class Wire(asyncio.Protocol):
         self._poll = None
         why = "The server closed the connection"
         self._hand_out(self.talk.lose(why if exc is None else f"The connection broke ({exc})"))
-        if self._transport is not None:
-            self._transport.abort()  # asyncio's TLS transports want to be told
         if not self.gone.done():
             self.gone.set_result(None)
 

@@ -35,7 +35,7 @@ def in_content() -> smtp.Conversation:
 
 
 def a_message(**changes: Any) -> Any:
-    fields = {
+    fields: dict[str, Any] = {
         "mail_from": "news@example.com",
         "rcpt_to": "ann@example.org",
         "content": b"Subject: hello\r\n\r\nhello\r\n",
