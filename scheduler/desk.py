@@ -318,7 +318,8 @@ def _follow_up(parts: SchedulerParts, schedule_id: int) -> Schedule:
 def _of(book: Book, schedule_id: int) -> Schedule:
     if schedule_id in book.bad:
         raise Conflict(
-            f"The entry of schedule {schedule_id} in the file can't be used: {book.bad[schedule_id]} Mend it there first."
+            f"The entry of schedule {schedule_id} in the file can't be used: {book.bad[schedule_id]}"
+            " Mend it there first."
         )
     if schedule_id not in book.schedules:
         raise NotFound(f"There is no schedule {schedule_id}.")

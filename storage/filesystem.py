@@ -8,10 +8,31 @@ from pathlib import Path
 from foundation.errors import Unavailable
 
 _NETWORK = frozenset(
-    (
-        "nfs nfs4 cifs smb smb2 smb3 smbfs afpfs webdav davfs ncpfs afs 9p ceph glusterfs lustre "
-        "fuse.sshfs fuse.glusterfs fuse.s3fs fuse.rclone fuse.davfs fuse.gcsfuse fuse.cephfs"
-    ).split()
+    {
+        "nfs",
+        "nfs4",
+        "cifs",
+        "smb",
+        "smb2",
+        "smb3",
+        "smbfs",
+        "afpfs",
+        "webdav",
+        "davfs",
+        "ncpfs",
+        "afs",
+        "9p",
+        "ceph",
+        "glusterfs",
+        "lustre",
+        "fuse.sshfs",
+        "fuse.glusterfs",
+        "fuse.s3fs",
+        "fuse.rclone",
+        "fuse.davfs",
+        "fuse.gcsfuse",
+        "fuse.cephfs",
+    }
 )
 
 

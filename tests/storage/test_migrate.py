@@ -1,0 +1,46 @@
+"""Migrations: at every start, on the tables that the rooms describe."""
+
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import text
+
+import assembly  # noqa: F401 - brings every table
+from foundation.errors import Unavailable
+from storage.database import Database
+from storage.metadata import metadata
+from storage.migrate import migrate
+
+
+def test_the_migrations_make_what_the_rooms_describe(tmp_path: Path) -> None:
+    database = Database(tmp_path / "sendonce.db")
+
+    migrate(database)
+
+    with database.read() as tx:
+        context = MigrationContext.configure(tx, opts={"compare_type": True})
+        assert compare_metadata(context, metadata) == []
+
+
+def test_a_second_start_changes_nothing(tmp_path: Path) -> None:
+    database = Database(tmp_path / "sendonce.db")
+    migrate(database)
+    with database.write(durable=True) as tx:
+        tx.execute(text("INSERT INTO sequences (name, value) VALUES ('kept', 3)"))
+
+    migrate(database)
+
+    with database.read() as tx:
+        assert tx.execute(text("SELECT value FROM sequences")).scalar_one() == 3
+
+
+def test_a_database_of_a_newer_program_is_refused_with_a_sentence(tmp_path: Path) -> None:
+    database = Database(tmp_path / "sendonce.db")
+    migrate(database)
+    with database.write(durable=True) as tx:
+        tx.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+
+    with pytest.raises(Unavailable, match="another version of Sendonce"):
+        migrate(database)
