@@ -14,7 +14,7 @@ from scheduler.steps import OutOfSteps, Steps
 
 _END = HORIZON.replace(tzinfo=UTC)
 # Candidates in a row of which none matches, after which a rule counts as one that never occurs.
-_EMPTY_CANDIDATES = 100_000
+_EMPTY_CANDIDATES = 40_000
 _NOTHING = timedelta()
 
 

@@ -24,7 +24,7 @@ from scheduler.wall_time import WallTime, resolve
 
 _BEGINNING = datetime(1900, 1, 1, tzinfo=UTC)
 _END = HORIZON.replace(tzinfo=UTC)
-_MOST_STEPS_FOR_COUNT = 200_000
+_MOST_STEPS_FOR_COUNT = 100_000
 
 
 class Planned(Protocol):
