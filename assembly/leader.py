@@ -74,6 +74,11 @@ class Leader:
         elapsed = self._clock.elapsed()
         if self._epoch is None or elapsed < self._next_beat:
             return
+        if not self._dispatcher.is_alive:
+            # A leader that claims and does not send would hold everybody up; the next step leads anew, and recovers.
+            log.error("sending has ended, this process lets go of the leadership")
+            self.step_down()
+            return
         self._next_beat = elapsed + _BEAT_EVERY
         now = self._clock.now()
         with self._database.write(durable=False) as tx:

@@ -100,7 +100,8 @@ class Dispatcher:
 
     @property
     def is_alive(self) -> bool:
-        return any(thread.is_alive() for thread in self._threads)
+        """Whether both threads work; False before start, after stop, and when one of them has died."""
+        return bool(self._threads) and all(thread.is_alive() for thread in self._threads)
 
     @property
     def must_stop(self) -> bool:
