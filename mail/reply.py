@@ -22,7 +22,9 @@ class Stage(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """A complete reply (RFC 5321 4.2). text joins its lines with LF, at most 1,000 characters; the code is not in it.
+    """A complete reply (RFC 5321 4.2).
+
+    text joins its lines with LF, at most 1,000 characters; the code is not in it.
     """
 
     stage: Stage
