@@ -56,6 +56,8 @@ log = log_for(__name__)
 SEQUENCE = "schedules"
 LOCK_WAIT = timedelta(seconds=10)
 
+_IDS_LOGGED = 20
+
 
 class JsonStore:
     """scheduled_campaigns.json in a folder. Safe to use from any number of threads and processes."""
@@ -243,8 +245,9 @@ class JsonStore:
             self._call_on_edit(tx, plan.edits, now)
         log.info(
             "schedules taken over from the file",
-            changed=[edit.new.id for edit in plan.edits],
-            missing=list(plan.missing),
+            changed=len(plan.edits),
+            missing=len(plan.missing),
+            ids=[*(edit.new.id for edit in plan.edits), *plan.missing][:_IDS_LOGGED],
         )
 
     def _save(self, state: State, book: Book, changes: Changes) -> None:

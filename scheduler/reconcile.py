@@ -149,10 +149,10 @@ def reconcile(
     """
     work = _Work(copies, now)
     needs_id = set(strays(written, copies, now=now))
-    owners = _owners(written, copies)
+    taken = {e.id for e in written if e.schedule is not None and e.index not in needs_id}
     for entry in written:
         if entry.schedule is None:
-            work.set_aside(entry, is_owner=owners.get(entry.id or 0) == entry.index)
+            work.set_aside(entry, id_=entry.id if entry.id not in taken else None)
         elif entry.index in needs_id:
             if entry.index in new_ids:
                 work.give_id(entry, new_ids[entry.index])
@@ -259,10 +259,9 @@ class _Work:
             )
         )
 
-    def set_aside(self, entry: Written, *, is_owner: bool) -> None:
+    def set_aside(self, entry: Written, *, id_: int | None) -> None:
         reasons = "; ".join(f"{e.field} {e.message}" for e in entry.errors)
         sentence = f"{_where(entry)} can't be used and does not run: {reasons}. Mend it in scheduled_campaigns.json."
-        id_ = entry.id if is_owner else None
         self.places.append(SetAside(raw=entry.raw, id=id_, sentence=sentence))
         self.findings.append(
             Finding(
