@@ -36,7 +36,8 @@ from campaigns.values import (
 NAMES = ("recipient", "campaign", "slot", "unsubscribe_url", "name", "email")
 """What a template may start from."""
 
-MAX_NODES = 50_000
+MAX_TAGS = 5_000
+MAX_NODES = 30_000
 MAX_RANGE = 1_000
 _MAX_BITS = 4_096
 
@@ -45,7 +46,7 @@ class TemplateMistake(Exception):
     """The template can't be used; line says where, counted from 1."""
 
     def __init__(self, message: str, line: int) -> None:
-        super().__init__(f"line {line}: {message}")
+        super().__init__(f"line {line}: {message[:400]}")
         self.line = line
 
 
@@ -161,6 +162,8 @@ class Sandbox(ImmutableSandboxedEnvironment):
 
     def template_from(self, source: str) -> Template:
         """Compile a template. Raises TemplateMistake, of which the line is right."""
+        if source.count("{{") + source.count("{%") > MAX_TAGS:
+            raise TemplateMistake(f"the template has more than {MAX_TAGS} tags", 1)
         try:
             tree = self.parse(source)
             _check(tree)
