@@ -1,0 +1,171 @@
+"""Serves the API and the scheduler in one process, on a production WSGI server, until it is told to stop."""
+
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from types import FrameType
+from typing import TYPE_CHECKING
+
+import click
+from waitress import wasyncore
+from waitress.server import create_server
+
+from assembly import Sendonce, assemble
+from foundation.errors import Unavailable
+from foundation.settings import Settings
+from foundation.version import VERSION
+from identity import tokens
+
+if TYPE_CHECKING:
+    from wsgiref.types import WSGIApplication
+
+Build = Callable[[Sendonce], "WSGIApplication"]
+"""What makes the WSGI application of a house; app.py hands it over, since ops does not know the web room."""
+
+THREADS = 32
+MOST_BYTES = 64 * 1024 * 1024
+"""A larger body is refused before it is taken in; the application refuses much smaller ones, in its own words."""
+
+_BACKLOG = 128
+_ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104 - compared, not bound
+
+
+def serve(settings: Settings, *, host: str, port: int, build: Build) -> None:
+    """Serve until SIGTERM or SIGINT. Raises Unavailable where the port or the data directory can't be used."""
+    # The port comes first: where it is taken nothing has been started, and nothing has to be taken back.
+    listening = listen(host, port)
+    url = url_of(listening)
+    house = assemble(replace(settings, public_url=settings.public_url or url))
+    with stop_on_signals() as stopping, running(house, build, listening) as server:
+        _greet(house, url)
+        wait_for(stopping, server)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Take the port, and let clients connect: they are answered once a server runs on it. Raises Unavailable."""
+    try:
+        family, _, _, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        return socket.create_server(
+            (str(address[0]), int(address[1])), family=family, backlog=_BACKLOG
+        )
+    except (OSError, OverflowError) as error:
+        why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise Unavailable(
+            f"Port {port} of {host} can't be used ({why}). Choose another with --port, or stop what uses it."
+        ) from None
+
+
+def listen_nearby(host: str, port: int) -> socket.socket:
+    """Take the port, or any free one where that is in use."""
+    try:
+        return listen(host, port)
+    except Unavailable:
+        return listen(host, 0)
+
+
+def url_of(listening: socket.socket) -> str:
+    """Return what a browser on this machine opens."""
+    host, port = listening.getsockname()[:2]
+    host = _ANYWHERE.get(host, host)
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+@contextmanager
+def running(house: Sendonce, build: Build, listening: socket.socket) -> Iterator["HttpServer"]:
+    """Run the house and its HTTP server while the block lasts, then stop both, within 10 seconds."""
+    house.start()
+    try:
+        server = HttpServer(build(house), listening)
+    except BaseException:
+        house.stop()
+        raise
+    try:
+        yield server
+    finally:
+        # At once and together: what is being sent may need 8 seconds to settle, what is being answered 5.
+        settling = threading.Thread(target=house.thread.stop, name="stopping")
+        settling.start()
+        server.stop()
+        settling.join()
+        house.stop()
+
+
+def wait_for(stopping: threading.Event, server: "HttpServer") -> None:
+    """Wait until somebody says stop. Raises Unavailable when the HTTP server ends by itself."""
+    # In slices: a signal's handler runs in this thread, and on some systems only between two waits.
+    while not stopping.wait(0.5):
+        if not server.is_alive():
+            raise Unavailable("The HTTP server has ended by itself; the log says why. Start again.")
+
+
+@contextmanager
+def stop_on_signals() -> Iterator[threading.Event]:
+    """Give an event that SIGTERM and SIGINT set; a second signal changes nothing."""
+    stopping = threading.Event()
+
+    def note(number: int, frame: FrameType | None) -> None:
+        stopping.set()
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield stopping
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class HttpServer:
+    """Waitress on a port that is taken already. It answers at once, in threads of its own, until stop()."""
+
+    def __init__(self, wsgi: "WSGIApplication", listening: socket.socket) -> None:
+        self._sockets: dict[int, object] = {}
+        # With a look-ahead of one a stream can ask whether its client is still there.
+        self._server = create_server(
+            wsgi,
+            map=self._sockets,
+            sockets=[listening],
+            threads=THREADS,
+            channel_request_lookahead=1,
+            max_request_body_size=MOST_BYTES,
+            ident="Sendonce",
+        )
+        self._closing = threading.Event()
+        self._drained = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="http", daemon=True)
+        self._thread.start()
+
+    def is_alive(self) -> bool:
+        return self._thread.is_alive()
+
+    def stop(self) -> None:
+        """Take no more connections, and let the requests that are under way end: 5 seconds at most."""
+        self._closing.set()
+        self._server.pull_trigger()
+        self._server.task_dispatcher.shutdown(timeout=5)
+        self._drained.set()
+        self._server.pull_trigger()
+        self._thread.join()
+
+    def _run(self) -> None:
+        self._turn_until(self._closing)
+        wasyncore.dispatcher.close(self._server)
+        # Answers may still need this thread to get out.
+        self._turn_until(self._drained)
+
+    def _turn_until(self, event: threading.Event) -> None:
+        while not event.is_set():
+            wasyncore.loop(timeout=1.0, use_poll=True, map=self._sockets, count=1)
+
+
+def _greet(house: Sendonce, url: str) -> None:
+    click.echo(f"Sendonce {VERSION} serves {house.settings.data_dir}")
+    click.echo(f"Open {url}")
+    with house.database.read() as tx:
+        has_token = bool(tokens.list_(tx, limit=1))
+    if not has_token and house.settings.bootstrap_token is None:
+        click.echo("There is no API token yet: `python app.py token create me` makes one.")
