@@ -9,7 +9,7 @@ from structlog.stdlib import BoundLogger, ProcessorFormatter
 from structlog.typing import Processor
 
 
-def set_up_logging(log_format: str) -> None:
+def set_up_logging(log_format: str, *, level: str = "INFO") -> None:
     """Send this process's logs, structlog's and the standard library's, to standard error.
 
     log_format is "console" (for a person) or "json" (one object a line).
@@ -35,7 +35,7 @@ def set_up_logging(log_format: str) -> None:
     handler.setFormatter(ProcessorFormatter(foreign_pre_chain=shared, processors=last))
     root = logging.getLogger()
     root.handlers = [handler]
-    root.setLevel(logging.INFO)
+    root.setLevel(level)
     for noisy in ("mail.log", "alembic", "waitress.queue", "asyncio"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
 

@@ -25,6 +25,10 @@ Tx = Connection
 Refused = IntegrityError
 """The database said no: a unique key, a foreign key or a check stands against the statement."""
 
+CHECKPOINT_IS_SAFE = sqlite3.sqlite_version_info >= (3, 51, 3)
+"""Before that version a checkpoint that meets a commit can lose data; the leader alone checkpoints."""
+
+_DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 _BUSY_MILLISECONDS = 15_000
 _CHECKPOINT_BUSY_MILLISECONDS = 50
 
@@ -93,6 +97,15 @@ class Database:
         finally:
             connection.close()
 
+    def faults(self) -> list[str]:
+        """Return what is wrong with the file's structure, nothing when it is sound. Reads all of it.
+
+        Raises Unavailable when it can't be read.
+        """
+        with self.read() as tx:
+            found = [str(line) for line in tx.exec_driver_sql("PRAGMA quick_check(20)").scalars()]
+        return [] if found == ["ok"] else found
+
     def log_size_bytes(self) -> int:
         """Return the size of the write-ahead log."""
         try:
@@ -142,6 +155,11 @@ def _sentences(what: str) -> Iterator[None]:
     except IntegrityError:
         raise
     except DBAPIError as error:
+        if getattr(error.orig, "sqlite_errorcode", None) in _DAMAGED:
+            raise Unavailable(
+                f"The database is damaged or no database at all ({error.orig}). Stop every process that uses the data"
+                " directory and put back a backup."
+            ) from error
         if isinstance(error.orig, sqlite3.OperationalError):
             raise Unavailable(
                 f"The database can't be {what} just now ({error.orig}). Check free disk space and"
