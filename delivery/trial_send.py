@@ -26,7 +26,7 @@ from storage.sealed import SecretKey
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrialResult:
-    """What the server said to one test mail. smtp_code is None when there was no complete reply; smtp_reply says why."""
+    """What the server said to one test mail; smtp_code None: no complete reply, and smtp_reply says why."""
 
     email: str
     ok: bool
