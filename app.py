@@ -1,30 +1,51 @@
 """Sendonce's only entry: create_app() for WSGI servers, and the command line."""
 
 import os
-from collections.abc import Mapping
-from typing import Any
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, TypeVar
 
 import click
 from flask import Flask
 
 from assembly import Sendonce, assemble
-from foundation.errors import SendonceError
-from foundation.log import set_up_logging
+from foundation.errors import Invalid, SendonceError
+from foundation.log import log_for, set_up_logging
 from foundation.settings import Settings
+from foundation.version import VERSION
+from identity import tokens, users
+from identity.model import Role
+from ops.demo import demo as run_demo
+from ops.doctor import examine
+from ops.import_recipients import import_file
+from ops.import_schedules import take_over_file
+from ops.progress import table
+from ops.serve import serve as serve_until_stopped
 from web.server import build_flask
+
+# gunicorn takes this status of a worker for "the application can't be loaded" and gives up, instead of trying for ever.
+_CANNOT_START = 4
+
+Command = TypeVar("Command", bound=Callable[..., object])
 
 
 def create_app() -> Flask:
     """Return the WSGI application, its scheduler running: gunicorn 'app:create_app()', flask --app app run.
 
     Settings come from the environment. Of several processes on one data directory one leads, the others serve and
-    stand by.
+    stand by. Where it can't start it logs why, in a sentence, and ends the process.
     """
-    settings = Settings.load(os.environ)
-    set_up_logging(settings.log_format)
-    sendonce = assemble(settings)
-    if not _is_reloader_parent():
-        sendonce.start()
+    try:
+        settings = _settings()
+        sendonce = assemble(settings)
+        if not _is_reloader_parent():
+            sendonce.start()
+    except SendonceError as error:
+        log_for(__name__).error("Sendonce can't start", reason=_sentence(error))
+        raise SystemExit(_CANNOT_START) from None
     return build_flask(sendonce)
 
 
@@ -42,22 +63,228 @@ def _is_reloader_parent() -> bool:
     return bool(os.environ.get("FLASK_DEBUG") == "1" if reload is None else reload)
 
 
-class _ServeByDefault(click.Group):
-    """With no command it serves; `app.py --port 8026` is `app.py serve --port 8026`."""
+class _Commands(click.Group):
+    """With no command it serves; a mistake that has a sentence ends with that sentence and status 1."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        # `app.py --port 8026` is `app.py serve --port 8026`.
         if not args or (args[0].startswith("-") and args[0] not in ("--help", "--version")):
             args = ["serve", *args]
         return super().parse_args(ctx, args)
 
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except SendonceError as error:
+            click.echo(_sentence(error), err=True)
+            sys.exit(1)
 
-@click.group(cls=_ServeByDefault)
+
+def _sentence(error: SendonceError) -> str:
+    if isinstance(error, Invalid):
+        return "\n".join(f"{e.field}: {e.message}" for e in error.errors)
+    return error.message
+
+
+def _on_data_dir(command: Command) -> Command:
+    return click.option(
+        "--data-dir",
+        type=click.Path(path_type=Path),
+        help="Where everything is kept. [default: SENDONCE_DATA_DIR, or data]",
+    )(command)
+
+
+@click.group(cls=_Commands)
+@click.version_option(VERSION, prog_name="Sendonce", message="%(prog)s %(version)s")
 def cli() -> None:
-    """Sendonce: e-mail campaigns, each slot once, each recipient once."""
+    """Sendonce sends e-mail campaigns on schedule: each slot once, each recipient once.
+
+    With no command it serves.
+    """
 
 
-def open_house(**flags: object) -> Sendonce:
-    """Make the product with the environment's settings and a command's flags, its logs set up; nothing runs yet."""
-    settings = Settings.load(os.environ, flags)
+def _settings(data_dir: Path | None = None) -> Settings:
+    # Logs come first, so that a setting that makes no sense is told like everything else.
+    set_up_logging("console")
+    settings = Settings.load(os.environ, {"data_dir": data_dir})
     set_up_logging(settings.log_format)
-    return assemble(settings)
+    return settings
+
+
+@contextmanager
+def _house(data_dir: Path | None) -> Iterator[Sendonce]:
+    """Give the product over the data directory; nothing runs, so a server may run on it meanwhile."""
+    house = assemble(_settings(data_dir))
+    try:
+        yield house
+    finally:
+        house.database.close()
+
+
+@cli.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
+@click.option("--port", default=8025, show_default=True, type=click.IntRange(0, 65535))
+@_on_data_dir
+def serve(host: str, port: int, data_dir: Path | None) -> None:
+    """Serve the API and the scheduler. SIGTERM and Ctrl-C stop it cleanly."""
+    serve_until_stopped(_settings(data_dir), host=host, port=port, build=build_flask)
+
+
+@cli.command()
+@click.option("--recipients", default=250, show_default=True, type=click.IntRange(1, 1_000_000))
+@click.option("--exit", "leave", is_flag=True, help="End with 0 if everything adds up, else 1.")
+@click.option("--port", default=8025, show_default=True, type=click.IntRange(0, 65535))
+@click.option("--data-dir", hidden=True, expose_value=False, help="Not used: it has its own.")
+def demo(recipients: int, leave: bool, port: int) -> None:
+    """Send a campaign to invented recipients, with nothing configured, and prove that it adds up."""
+    set_up_logging("console", level="WARNING")
+    sys.exit(run_demo(recipients, port=port, leave=leave, build=build_flask))
+
+
+@cli.command()
+@_on_data_dir
+def doctor(data_dir: Path | None) -> None:
+    """Check the data directory, the clock, the time zones and every sender account."""
+    sys.exit(examine(_settings(data_dir)))
+
+
+@cli.command("import-recipients")
+@click.argument("audience")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--dry-run", is_flag=True, help="Only say what would come of it.")
+@_on_data_dir
+def import_recipients(audience: str, file: Path, dry_run: bool, data_dir: Path | None) -> None:
+    """Bring the people of a CSV file into AUDIENCE, which is an id or a name."""
+    with _house(data_dir) as house:
+        import_file(house, audience, file, dry_run=dry_run)
+
+
+@cli.command("import-schedules")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option(
+    "--timezone", default="UTC", show_default=True, help="The zone that its times are meant in."
+)
+@_on_data_dir
+def import_schedules(file: Path, timezone: str, data_dir: Path | None) -> None:
+    """Take over the schedules of an older tool's scheduled_campaigns.json."""
+    with _house(data_dir) as house:
+        take_over_file(house, file, timezone=timezone)
+
+
+@cli.group()
+def token() -> None:
+    """API tokens."""
+
+
+@token.command("create")
+@click.argument("name")
+@click.option("--role", type=click.Choice(Role), default=Role.ADMIN, show_default=True)
+@click.option("--expires-days", type=click.IntRange(1, 36_500), help="[default: never]")
+@_on_data_dir
+def create_token(name: str, role: Role, expires_days: int | None, data_dir: Path | None) -> None:
+    """Make a token and print it, alone, once."""
+    with _house(data_dir) as house:
+        now = house.clock.now()
+        expires_at = now + timedelta(days=expires_days) if expires_days else None
+        with house.database.write(durable=True) as tx:
+            _, secret = tokens.create(tx, name, role, now=now, expires_at=expires_at)
+    click.echo(secret)
+
+
+@token.command("list")
+@_on_data_dir
+def list_tokens(data_dir: Path | None) -> None:
+    """List the tokens; their secrets are not kept."""
+    with _house(data_dir) as house, house.database.read() as tx:
+        found = tokens.list_(tx)
+    columns = ("id", "name", "role", "created", "last used", "expires", "revoked")
+    table(
+        columns,
+        [
+            (
+                str(t.id),
+                t.name,
+                t.role,
+                *map(_day, (t.created_at, t.last_used_at, t.expires_at, t.revoked_at)),
+            )
+            for t in found
+        ],
+    )
+
+
+@token.command("revoke")
+@click.argument("name")
+@_on_data_dir
+def revoke_token(name: str, data_dir: Path | None) -> None:
+    """Make a token worthless, from the next call on. NAME may be an id."""
+    with _house(data_dir) as house, house.database.write(durable=True) as tx:
+        tokens.revoke(tx, name, now=house.clock.now())
+    click.echo(f'The token "{name}" is worth nothing any more.')
+
+
+@cli.group()
+def user() -> None:
+    """People who can sign in."""
+
+
+@user.command("create")
+@click.argument("email")
+@click.option("--role", type=click.Choice(Role), default=Role.ADMIN, show_default=True)
+@_on_data_dir
+def create_user(email: str, role: Role, data_dir: Path | None) -> None:
+    """Make a user. Asks for the password, or reads it from standard input."""
+    with _house(data_dir) as house:
+        password = _password()
+        with house.database.write(durable=True) as tx:
+            made = users.create(tx, email, password, role, house.clock.now())
+    click.echo(f"{made.email} is {made.role}.")
+
+
+@user.command("list")
+@_on_data_dir
+def list_users(data_dir: Path | None) -> None:
+    """List the users."""
+    with _house(data_dir) as house, house.database.read() as tx:
+        found = users.list_(tx)
+    rows = [
+        (str(u.id), u.email, u.role, _day(u.created_at), "disabled" if u.disabled else "")
+        for u in found
+    ]
+    table(("id", "e-mail", "role", "created", ""), rows)
+
+
+@user.command("disable")
+@click.argument("email")
+@_on_data_dir
+def disable_user(email: str, data_dir: Path | None) -> None:
+    """Let a user sign in no more."""
+    with _house(data_dir) as house, house.database.write(durable=True) as tx:
+        users.disable(tx, email)
+    click.echo(f"{email} can't sign in any more.")
+
+
+@user.command("reset-password")
+@click.argument("email")
+@_on_data_dir
+def reset_password(email: str, data_dir: Path | None) -> None:
+    """Give a user a new password. Asks for it, or reads it from standard input."""
+    with _house(data_dir) as house:
+        password = _password()
+        with house.database.write(durable=True) as tx:
+            users.reset_password(tx, email, password)
+    click.echo(f"{email} has a new password; sessions that began before are over.")
+
+
+def _password() -> str:
+    if sys.stdin.isatty():
+        asked: str = click.prompt("Password", hide_input=True, confirmation_prompt=True)
+        return asked
+    return sys.stdin.readline().rstrip("\r\n")
+
+
+def _day(moment: Any) -> str:
+    return f"{moment:%Y-%m-%d %H:%M}" if moment else ""
+
+
+if __name__ == "__main__":
+    cli()

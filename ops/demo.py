@@ -1,0 +1,225 @@
+"""The main job, for real, with nothing configured: a campaign, a schedule, invented people, the sandbox mail server.
+
+Everything it makes is in a temporary folder, its state folder too, and no setting of the user's reaches it.
+"""
+
+import tempfile
+import threading
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import click
+
+from accounts import store as account_store
+from assembly import Sendonce, assemble
+from audience import store as audience_store
+from campaigns import store as campaign_store
+from campaigns.model import InDoubtRule
+from campaigns.store import CampaignFields
+from delivery import reads
+from delivery.model import Counts, Run
+from foundation.settings import Settings
+from identity import tokens
+from identity.model import Role
+from ops.invented import HTML, SUBJECT, people
+from ops.progress import progress
+from ops.reconciliation import Reconciliation, received_in, reconcile
+from ops.serve import (
+    Build,
+    listen_nearby,
+    running,
+    stop_on_signals,
+    url_of,
+    wait_for,
+)
+from scheduler import desk
+from scheduler.fields import ScheduleFields
+from scheduler.model import CatchUp, Overlap, Schedule, ScheduleType, Status
+
+HOST = "127.0.0.1"
+_LOOK_EVERY = timedelta(seconds=0.1)
+_PATIENCE = timedelta(seconds=60)
+"""How long nothing at all may happen before the demo says that something is wrong."""
+
+_NOBODY = Counts(recipients=0, queued=0, sending=0, sent=0, failed=0, skipped=0, in_doubt=0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What was made ready: the schedule, and the addresses that are to get one message each."""
+
+    schedule_id: int
+    addresses: tuple[str, ...]
+
+
+def demo(recipients: int, *, port: int, leave: bool, build: Build) -> int:
+    """Run the demo and return its exit status: 0 only if everything adds up.
+
+    leave: end once that is known; else go on serving until SIGTERM or SIGINT.
+    """
+    with (
+        tempfile.TemporaryDirectory(prefix="sendonce-demo-") as folder,
+        stop_on_signals() as stopping,
+    ):
+        listening = listen_nearby(HOST, port)
+        url = url_of(listening)
+        house = assemble(replace(_settings(Path(folder)), public_url=url))
+        with running(house, build, listening) as server:
+            _say_what_comes(recipients, Path(folder))
+            adds_up = _send(house, recipients, stopping)
+            if not leave and not stopping.is_set():
+                _show_around(house, url)
+                wait_for(stopping, server)
+    return 0 if adds_up else 1
+
+
+def _settings(folder: Path) -> Settings:
+    # No environment: what is set for the real thing is not for the demo.
+    return Settings.load(
+        {},
+        {
+            "data_dir": folder / "data",
+            "state_dir": folder / "state",
+            "execution_buffer": 0,
+            "scheduler_check_interval": 0.2,
+        },
+    )
+
+
+def _say_what_comes(recipients: int, folder: Path) -> None:
+    click.echo(
+        f"A campaign to {recipients:,} invented recipients, through the built-in mail server."
+    )
+    click.echo(
+        "Nothing leaves this machine. Its schedule is due at once: the undo window, 30 seconds"
+    )
+    click.echo("as a rule, is 0 here.")
+    click.echo(f"Everything is kept in {folder}, which is removed at the end.\n")
+
+
+def _send(house: Sendonce, recipients: int, stopping: threading.Event) -> bool:
+    plan = _prepare(house, recipients)
+    run = _watch(house, plan, stopping)
+    schedule = _settled(house, plan, stopping)
+    found = reconcile(plan.addresses, run.counts if run else _NOBODY, received_in(house.outbox))
+    _print(found, run)
+    is_done = schedule.status is Status.COMPLETED and schedule.total_runs == 1
+    if not is_done:
+        click.echo(f"The schedule is {schedule.status} after {schedule.total_runs} runs.")
+    return found.adds_up and is_done
+
+
+def _prepare(house: Sendonce, recipients: int) -> Plan:
+    now = house.clock.now()
+    invented = people(recipients)
+    with house.database.write(durable=True) as tx:
+        account = account_store.sandbox(tx, house.key)
+        audience = audience_store.create_audience(tx, "Readers of the letter", now)
+        audience_store.add_recipients(tx, audience.id, invented, now)
+        fields = CampaignFields(
+            name="The letter",
+            subject=SUBJECT,
+            html=HTML,
+            text=None,
+            audience_ids=(audience.id,),
+            account_ids=(account.id,),
+            from_name="The letter",
+            reply_to=None,
+            in_doubt=InDoubtRule.HOLD,
+        )
+        campaign = campaign_store.create(tx, fields, now)
+    schedule = desk.create(house.scheduler, _due_at_once(campaign.id, house.clock.now()))
+    return Plan(schedule_id=schedule.id, addresses=tuple(person.email for person in invented))
+
+
+def _due_at_once(campaign_id: int, now: datetime) -> ScheduleFields:
+    # A one-time schedule can't be made for the past, so it is due when the second after the next one begins.
+    due = now.astimezone(UTC).replace(microsecond=0, tzinfo=None) + timedelta(seconds=2)
+    return ScheduleFields(
+        campaign_id=campaign_id,
+        schedule_time=due,
+        schedule_type=ScheduleType.ONCE,
+        repeat_interval=None,
+        rrule=None,
+        timezone="UTC",
+        enabled=True,
+        ends_at=None,
+        max_runs=None,
+        catch_up=CatchUp.HOLD,
+        overlap=Overlap.WAIT,
+        note=None,
+    )
+
+
+def _watch(house: Sendonce, plan: Plan, stopping: threading.Event) -> Run | None:
+    """Show the run's progress until it ends, somebody says stop, or nothing happens any more."""
+    run: Run | None = None
+    last, moved = _NOBODY, house.clock.elapsed()
+    with progress("Sending") as show:
+        while not (run and run.finished_at) and not stopping.is_set():
+            with house.database.read() as tx:
+                found = reads.list_runs(
+                    tx, schedule_id=plan.schedule_id, status=None, before=None, limit=1
+                )
+            run = found[0] if found else None
+            counts = run.counts if run else _NOBODY
+            show(_share(counts, len(plan.addresses)), note=_note(counts))
+            if counts != last:
+                last, moved = counts, house.clock.elapsed()
+            if house.clock.elapsed() - moved > _PATIENCE:
+                click.echo("Nothing happens any more.", err=True)
+                break
+            house.clock.wait(stopping, _LOOK_EVERY)
+    return run
+
+
+def _settled(house: Sendonce, plan: Plan, stopping: threading.Event) -> Schedule:
+    """Return the schedule as the file has it once the run's end has reached it: two ticks at the latest."""
+    deadline = house.clock.elapsed() + timedelta(seconds=10)
+    while True:
+        schedule = desk.get(house.scheduler, plan.schedule_id)
+        waits = schedule.status in (Status.PENDING, Status.RUNNING)
+        if not waits or stopping.is_set() or house.clock.elapsed() > deadline:
+            return schedule
+        house.clock.wait(stopping, _LOOK_EVERY)
+
+
+def _share(counts: Counts, wanted: int) -> float:
+    return (counts.recipients - counts.queued - counts.sending) / wanted if wanted else 1.0
+
+
+def _note(counts: Counts) -> str:
+    return f"{counts.sent:,} sent, {counts.failed:,} failed, {counts.in_doubt:,} in doubt"
+
+
+def _print(found: Reconciliation, run: Run | None) -> None:
+    counts = found.counts
+    rows = (
+        ("recipients", counts.recipients),
+        ("= sent", counts.sent),
+        ("+ failed", counts.failed),
+        ("+ skipped", counts.skipped),
+        ("+ in doubt", counts.in_doubt),
+        ("duplicates", found.duplicates),
+        ("missing", found.missing),
+    )
+    click.echo("\nReconciliation")
+    for what, number in rows:
+        click.echo(f"  {what:<12}{number:>10,}")
+    click.echo(f"\nThe mail server's outbox holds {found.received:,} messages.")
+    if found.adds_up and run and run.started_at and run.finished_at:
+        seconds = (run.finished_at - run.started_at).total_seconds()
+        click.echo(f"It adds up: each of them got exactly one, in {seconds:.1f} seconds.")
+    else:
+        click.echo("It does not add up.")
+
+
+def _show_around(house: Sendonce, url: str) -> None:
+    now = house.clock.now()
+    with house.database.write(durable=True) as tx:
+        _, secret = tokens.create(tx, "demo", Role.ADMIN, now=now, expires_at=None)
+    click.echo(f"\nIt goes on serving on {url} until Ctrl-C. To look around:")
+    click.echo(f"  curl -H 'Authorization: Bearer {secret}' {url}/api/runs")
+    click.echo(f"  curl -H 'Authorization: Bearer {secret}' '{url}/api/outbox?limit=3'")
+    click.echo(f"The messages themselves are in {house.outbox / 'new'}")

@@ -1,0 +1,307 @@
+"""Looks at everything that has to be right on this machine, and says what to do about what is not.
+
+It changes nothing, and a server may run on the data directory meanwhile.
+"""
+
+import ctypes
+import importlib.metadata
+import shutil
+import stat
+import sys
+import tempfile
+import zoneinfo
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from pathlib import Path
+
+import click
+
+from accounts import store as account_store
+from accounts.model import Account
+from accounts.probe import is_ok, probe
+from foundation.clock import Clock, SystemClock
+from foundation.errors import SendonceError
+from foundation.settings import Settings
+from mail.sandbox import SandboxServer
+from ops.progress import table
+from scheduler.copies import read_copies
+from scheduler.entries import Damaged, parse
+from scheduler.file_state import understand
+from storage.aliveness import newest_leader
+from storage.database import CHECKPOINT_IS_SAFE, Database
+from storage.disk import OsDisk
+from storage.filesystem import file_system_of, prepare_folder
+from storage.sealed import load_secret_key
+
+_MEGABYTE = 1024 * 1024
+_DISK_BAD = 100 * _MEGABYTE
+_DISK_LOW = 1024 * _MEGABYTE
+_ALIVE = timedelta(seconds=10)
+_FAR = timedelta(days=30)
+_SLACK = timedelta(seconds=2)
+_NOT_SYNCHRONISED = 5  # adjtimex(2): TIME_ERROR
+_SHOWN_ENTRIES = 10
+
+
+class Verdict(StrEnum):
+    OK = "ok"
+    WARNING = "warning"
+    WRONG = "wrong"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at: what it is, how it is, and what to do, where there is something to do."""
+
+    verdict: Verdict
+    what: str
+    says: str
+
+
+def examine(settings: Settings) -> int:
+    """Print what was found; return the exit status: 1 if anything is wrong, warnings are not."""
+    findings = diagnose(settings)
+    table(("", "what", "how it is"), [(f.verdict, f.what, f.says) for f in findings])
+    wrong = sum(f.verdict is Verdict.WRONG for f in findings)
+    warnings = sum(f.verdict is Verdict.WARNING for f in findings)
+    click.echo(f"{wrong} wrong, {warnings} to look at, {len(findings) - wrong - warnings} well.")
+    return 1 if wrong else 0
+
+
+def diagnose(settings: Settings, clock: Clock | None = None) -> list[Finding]:
+    """Look at everything; the findings in the order of the checks."""
+    clock = clock or SystemClock()
+    folder = settings.data_dir
+    findings = [*_settings(settings), *_zones(), *_clock()]
+    if not folder.is_dir():
+        why = "is no folder" if folder.exists() else "does not exist; the first start makes it"
+        verdict = Verdict.WRONG if folder.exists() else Verdict.WARNING
+        return [*findings, Finding(verdict, "data directory", f"{folder} {why}.")]
+    findings += [*_folder(folder), *_disk(folder)]
+    path = folder / "sendonce.db"
+    if not path.exists():
+        says = "There is none yet: the first start makes it."
+        return [*findings, Finding(Verdict.WARNING, "database", says)]
+    database = Database(path)
+    try:
+        for look in _LOOKS:
+            findings += _without_a_crash(look, _Place(settings, clock, database))
+    finally:
+        database.close()
+    return findings
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    settings: Settings
+    clock: Clock
+    database: Database
+
+
+def _without_a_crash(look: Callable[[_Place], Iterator[Finding]], place: _Place) -> list[Finding]:
+    """Return what a look found; where the store refuses, that is the finding."""
+    what = look.__name__.strip("_").replace("_", " ")
+    try:
+        return list(look(place))
+    except SendonceError as error:
+        return [Finding(Verdict.WRONG, what, error.message)]
+
+
+def _settings(settings: Settings) -> Iterator[Finding]:
+    url = settings.public_url
+    if url is None:
+        says = (
+            "SENDONCE_PUBLIC_URL is not set: unsubscribe links lead to this machine, where no"
+            " recipient can open them. Set it before you send to anybody else."
+        )
+        yield Finding(Verdict.WARNING, "public address", says)
+    elif not url.startswith("https://"):
+        says = (
+            f"{url} is not https: mail programs offer one-click unsubscribe only over https"
+            " (RFC 8058). Put a proxy with a certificate in front."
+        )
+        yield Finding(Verdict.WARNING, "public address", says)
+    else:
+        yield Finding(Verdict.OK, "public address", url)
+
+
+def _zones() -> Iterator[Finding]:
+    count = len(zoneinfo.available_timezones())
+    version = importlib.metadata.version("tzdata")
+    if count < 300:
+        says = f"Only {count} zones are known. Install the requirements again: tzdata is missing."
+        yield Finding(Verdict.WRONG, "time zones", says)
+    else:
+        yield Finding(Verdict.OK, "time zones", f"{count} zones; tzdata {version}")
+
+
+def _clock() -> Iterator[Finding]:
+    if _is_synchronised() is False:
+        says = (
+            "The system does not call its clock synchronised. Schedules run by it:"
+            " let a time service (systemd-timesyncd, chrony) set it."
+        )
+        yield Finding(Verdict.WARNING, "clock", says)
+    else:
+        yield Finding(Verdict.OK, "clock", "nothing speaks against it")
+
+
+def _is_synchronised() -> bool | None:
+    """Say whether the kernel calls its clock synchronised; None where that can't be known."""
+    if sys.platform != "linux":
+        return None
+    # Zeros in struct timex ask and change nothing, so no right is needed.
+    try:
+        answer: int = ctypes.CDLL(None).adjtimex(ctypes.create_string_buffer(512))
+    except (OSError, AttributeError):
+        return None
+    return None if answer < 0 else answer != _NOT_SYNCHRONISED
+
+
+def _folder(folder: Path) -> Iterator[Finding]:
+    try:
+        prepare_folder(folder)
+    except SendonceError as error:
+        yield Finding(Verdict.WRONG, "data directory", error.message)
+        return
+    if folder.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+        says = f"Others can look into {folder}. chmod 700 {folder}"
+        yield Finding(Verdict.WARNING, "data directory", says)
+    else:
+        kind = file_system_of(folder) or "a file system of unknown kind"
+        yield Finding(Verdict.OK, "data directory", f"{folder} on {kind}")
+    key = folder / "secret_key"
+    if key.exists() and key.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+        says = f"Others can read {key}, which opens every stored password. chmod 600 {key}"
+        yield Finding(Verdict.WRONG, "secret key", says)
+
+
+def _disk(folder: Path) -> Iterator[Finding]:
+    free = shutil.disk_usage(folder).free
+    says = f"{free / _MEGABYTE:,.0f} MB free"
+    if free < _DISK_BAD:
+        says += ". Nothing can be claimed or sent on a full disk: make room."
+        yield Finding(Verdict.WRONG, "free disk", says)
+    elif free < _DISK_LOW:
+        yield Finding(Verdict.WARNING, "free disk", f"{says}. Make room soon.")
+    else:
+        yield Finding(Verdict.OK, "free disk", says)
+
+
+def _database(place: _Place) -> Iterator[Finding]:
+    faults = place.database.faults()
+    if faults:
+        says = f"It is damaged: {faults[0]} ({len(faults)} faults). Put back a backup."
+        yield Finding(Verdict.WRONG, "database", says)
+    elif not CHECKPOINT_IS_SAFE:
+        says = (
+            "Sound. This Python's SQLite is older than 3.51.3, which mends a rare fault of"
+            " checkpoints; Sendonce keeps clear of it (one process checkpoints)."
+        )
+        yield Finding(Verdict.OK, "database", says)
+    else:
+        yield Finding(Verdict.OK, "database", "sound")
+
+
+def _scheduler(place: _Place) -> Iterator[Finding]:
+    with place.database.read() as tx:
+        leader = newest_leader(tx)
+    now = place.clock.now()
+    if leader is None:
+        yield Finding(Verdict.OK, "scheduler", "no server has run here yet")
+        return
+    age = now - leader.heartbeat_at
+    if age < -_SLACK:
+        says = (
+            f"The last server was alive at {_moment(leader.heartbeat_at)}, but the clock says"
+            f" {_moment(now)}. Set the clock right before you start."
+        )
+        yield Finding(Verdict.WRONG, "clock", says)
+    elif age > _FAR:
+        says = f"The last server was alive at {_moment(leader.heartbeat_at)}. Is the clock right?"
+        yield Finding(Verdict.WARNING, "clock", says)
+    if leader.stopped_cleanly:
+        says = f"no server runs; the last one stopped at {_moment(leader.heartbeat_at)}"
+        yield Finding(Verdict.OK, "scheduler", says)
+    elif age <= _ALIVE:
+        yield Finding(Verdict.OK, "scheduler", f"process {leader.pid} leads")
+    else:
+        says = (
+            f"Process {leader.pid} led until {_moment(leader.heartbeat_at)} and did not stop by"
+            " itself. If it is gone, start the server: it settles what was left. If it still runs,"
+            " it hangs: look at its log."
+        )
+        yield Finding(Verdict.WARNING, "scheduler", says)
+
+
+def _schedules(place: _Place) -> Iterator[Finding]:
+    path = place.settings.data_dir / "scheduled_campaigns.json"
+    try:
+        entries = parse(path.read_bytes())
+    except FileNotFoundError:
+        says = f"There is no {path.name}: a server that runs makes it from the database."
+        yield Finding(Verdict.WARNING, "schedules", says)
+        return
+    except OSError as error:
+        yield Finding(Verdict.WRONG, "schedules", f"{path.name} can't be read: {error.strerror}.")
+        return
+    except Damaged as error:
+        says = (
+            f"{path.name} is damaged ({error}). A server that runs copies it to quarantine/ and"
+            " mends it from the database."
+        )
+        yield Finding(Verdict.WRONG, "schedules", says)
+        return
+    with place.database.read() as tx:
+        kept = read_copies(tx, known={})
+    bad = [w for w in understand(entries, kept, {}, now=place.clock.now()) if w.errors]
+    for written in bad[:_SHOWN_ENTRIES]:
+        what = "; ".join(f"{e.field}: {e.message}" for e in written.errors)
+        says = f"Entry {written.index} of {path.name} is set aside and does not run: {what}"
+        yield Finding(Verdict.WRONG, "schedules", says)
+    if not bad:
+        yield Finding(Verdict.OK, "schedules", f"{len(entries)} in {path.name}")
+
+
+def _accounts(place: _Place) -> Iterator[Finding]:
+    settings = place.settings
+    key_file = settings.data_dir / "secret_key"
+    if settings.secret_key is None and not key_file.exists():
+        says = (
+            f"{key_file} is gone, so no stored password can be opened. Put it back from a backup."
+        )
+        yield Finding(Verdict.WRONG, "secret key", says)
+        return
+    key = load_secret_key(OsDisk(), key_file, settings.secret_key)
+    with place.database.read() as tx:
+        accounts = account_store.list_(tx, key, after=None, limit=10_000)
+    with tempfile.TemporaryDirectory(prefix="sendonce-doctor-") as folder:
+        sandbox = SandboxServer(Path(folder), place.clock)
+        port = sandbox.start()
+        try:
+            for account in accounts:
+                yield _account(account, port, place.clock.now())
+        finally:
+            sandbox.stop()
+
+
+def _account(account: Account, sandbox_port: int, now: datetime) -> Finding:
+    what = f"account {account.id}, {account.name}"
+    steps = probe(account, sandbox_port=sandbox_port, to=None, now=now)
+    if not is_ok(steps):
+        last = steps[-1]
+        says = f"{account.host}:{account.port} fails at {last.step}: {last.detail}"
+        return Finding(Verdict.WRONG, what, says)
+    if account.state != "ok":
+        says = f"It can be reached, but is {account.state}: {account.state_reason}. Resume it."
+        return Finding(Verdict.WARNING, what, says)
+    return Finding(Verdict.OK, what, "; ".join(step.step for step in steps))
+
+
+def _moment(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M:%S} UTC"
+
+
+_LOOKS = (_database, _scheduler, _schedules, _accounts)

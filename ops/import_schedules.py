@@ -1,0 +1,58 @@
+"""Takes over an older tool's schedule file from the command line, and says what became of every entry."""
+
+from pathlib import Path
+
+import click
+
+from assembly import Sendonce
+from campaigns import store as campaign_store
+from foundation.errors import Unavailable
+from ops.takeover import Takeover, import_schedules
+
+_PAGE = 500
+
+
+def take_over_file(house: Sendonce, file: Path, *, timezone: str) -> None:
+    """Take over the file's schedules. A server may run on the data directory meanwhile.
+
+    Raises Unavailable where the file can't be read, or an entry of it could not be taken over.
+    """
+    try:
+        data = file.read_bytes()
+    except OSError as error:
+        raise Unavailable(f"{file} can't be read ({error.strerror}).") from None
+    taken = import_schedules(
+        house.store,
+        data,
+        timezone=timezone,
+        known_campaigns=_campaigns(house),
+        now=house.clock.now(),
+    )
+    _report(taken)
+    if taken.rejected:
+        raise Unavailable(f"{len(taken.rejected)} entries were not taken over; the others were.")
+
+
+def _campaigns(house: Sendonce) -> set[int]:
+    found: set[int] = set()
+    after: int | None = None
+    with house.database.read() as tx:
+        while page := campaign_store.list_(tx, after=after, limit=_PAGE):
+            found.update(campaign.id for campaign in page)
+            after = page[-1].id
+    return found
+
+
+def _report(taken: Takeover) -> None:
+    click.echo(
+        f"{len(taken.imported)} schedules taken over, {len(taken.already)} were there already,"
+        f" {len(taken.rejected)} rejected."
+    )
+    for schedule in taken.unknown_campaign:
+        click.echo(
+            f"  schedule {schedule.id} is disabled: there is no campaign {schedule.campaign_id}."
+            " Give it one, then enable it."
+        )
+    for entry in taken.rejected:
+        what = "; ".join(f"{e.field}: {e.message}" for e in entry.errors)
+        click.echo(f"  entry {entry.index} (id {entry.old_id}) rejected: {what}")
