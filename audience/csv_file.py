@@ -343,7 +343,7 @@ def _guess(sample: bytes) -> str:
 
 def _is_mostly_beyond_ascii(sample: bytes) -> bool:
     high = len(re.findall(rb"[\x80-\xff]", sample))
-    in_words = sum(len(run) for run in re.findall(rb"[\x80-\xff]{2,}", sample))
+    in_words = sum(len(run) for run in re.findall(rb"[\x80-\xff]{3,}", sample))
     return in_words * 2 > high
 
 

@@ -91,8 +91,8 @@ def run_import(
     """Bring the file's rows into the audience, or for a dry run count what would come of it.
 
     must_wait is asked in each batch's transaction: true while a run's audience is being materialised. Returns the
-    import as it ended: completed; or failed with a sentence in detail, when the file can't be read on, the audience is
-    gone, or stopping was set. What was imported until then stays.
+    import as it ended: completed; or failed with a sentence in detail, when the file can't be read on or stopping was
+    set. What was imported until then stays. Raises NotFound when the audience, and the import with it, was deleted.
     """
     stopping = stopping or threading.Event()
     try:

@@ -60,7 +60,7 @@ def which_suppressed(tx: Tx, keys: Sequence[str]) -> dict[str, SuppressionReason
     for start in range(0, len(keys), _IN_LIST):
         some = suppressions.c.address_key.in_(keys[start : start + _IN_LIST])
         query = select(suppressions.c.address_key, suppressions.c.reason).where(some)
-        found |= {key: SuppressionReason(reason) for key, reason in tx.execute(query).tuples()}
+        found |= {key: SuppressionReason(reason) for key, reason in tx.execute(query)}
     return found
 
 

@@ -316,6 +316,12 @@ class _TollBuilder(NodeTransformer):
         node.body.insert(0, toll)
         return node
 
+    def visit_CondExpr(self, node: nodes.CondExpr) -> nodes.CondExpr:
+        self.generic_visit(node)
+        if node.expr2 is None:  # Jinja would make an Undefined that is not ours
+            node.expr2 = nodes.Const(None, lineno=node.lineno)
+        return node
+
     def visit_Concat(self, node: nodes.Concat) -> nodes.Filter:
         self.generic_visit(node)
         parts = nodes.List(node.nodes, lineno=node.lineno)
