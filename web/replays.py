@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from flask import Flask, Response, current_app, g, request
 
-from foundation.errors import Conflict, Invalid
+from foundation.errors import Conflict, Invalid, Stale
 from storage import replays
 from web.current import the_caller, the_house
 
@@ -51,6 +51,12 @@ def expected_version() -> int | None:
     if match is None:
         raise Invalid.field("If-Match", 'must be a version in quotes, as "3"')
     return int(match[1])
+
+
+def refuse_other_version(version: int, expected: int) -> None:
+    """Raise Stale where the version is another one; rooms do this themselves when they change something."""
+    if version != expected:
+        raise Stale(f"It is at version {version}, not {expected}. Load it again.")
 
 
 def request_key() -> str | None:
