@@ -1,0 +1,74 @@
+"""/api/status: how the scheduler stands, in one look."""
+
+from datetime import datetime
+
+from delivery import reads
+from foundation.version import VERSION
+from storage.aliveness import newest_leader
+from web.current import the_house
+from web.fields import Answer, Instant
+from web.openapi import Resource
+from web.probes import unready
+
+resource = Resource("status", "How the scheduler stands")
+
+
+class SchedulerAnswer(Answer):
+    """leader: this process leads; last_tick is the leader's, whichever process it is; seconds."""
+
+    leader: bool
+    last_tick: Instant | None
+    interval: float
+    buffer: float
+    oldest_due: Instant | None
+
+
+class ClockAnswer(Answer):
+    """blocked: the clock jumped forward, and nothing is claimed until somebody looks."""
+
+    now: Instant
+    blocked: bool
+    step_seconds: float
+
+
+class StatusAnswer(Answer):
+    """doubted is null or the reason why this data directory is doubted; problems is what keeps it from being ready."""
+
+    scheduler: SchedulerAnswer
+    clock: ClockAnswer
+    doubted: str | None
+    version: str
+    counts: dict[str, dict[str, int]]
+    problems: list[str]
+
+
+@resource.get("/api/status", StatusAnswer)
+def status() -> StatusAnswer:
+    """Show how the scheduler stands."""
+    house = the_house()
+    now = house.clock.now()
+    schedules = house.store.read()
+    with house.database.read() as tx:
+        leader = newest_leader(tx)
+        runs = reads.totals_by_run_status(tx)
+        deliveries = reads.totals_by_delivery_status(tx)
+    by_status: dict[str, int] = {}
+    for schedule in schedules:
+        by_status[schedule.status] = by_status.get(schedule.status, 0) + 1
+    due: list[datetime] = [
+        s.next_run for s in schedules if s.enabled and s.next_run and s.next_run <= now
+    ]
+    return StatusAnswer(
+        scheduler=SchedulerAnswer(
+            leader=house.scheduler.epoch() is not None,
+            last_tick=leader.last_tick if leader else None,
+            interval=house.settings.scheduler_check_interval.total_seconds(),
+            buffer=house.settings.execution_buffer.total_seconds(),
+            oldest_due=min(due, default=None),
+        ),
+        clock=ClockAnswer(now=now, blocked=False, step_seconds=0.0),
+        doubted=None,
+        version=VERSION,
+        counts={"schedules": by_status, "runs": runs, "deliveries": deliveries},
+        problems=unready(house),
+    )

@@ -1,0 +1,60 @@
+"""/api/users: the people who can sign in."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from identity import users
+from identity.model import Role
+from identity.passwords import LONGEST, SHORTEST
+from web.current import the_house
+from web.fields import Answer, Body, Email, Id, Instant, Text
+from web.openapi import Resource
+from web.paging import Page, next_cursor
+
+resource = Resource("users", "People who can sign in")
+
+
+class NewUser(Body):
+    """A person who is to sign in."""
+
+    email: Email
+    password: Annotated[Text, Field(min_length=SHORTEST, max_length=LONGEST)]
+    role: Role = Role.VIEWER
+
+
+class UserAnswer(Answer):
+    """A person who can sign in."""
+
+    id: Id
+    email: str
+    role: Role
+    disabled: bool
+    created_at: Instant
+
+
+class UserList(Answer):
+    """A page of users."""
+
+    items: list[UserAnswer]
+    next_cursor: str | None
+
+
+@resource.get("/api/users", UserList, role=Role.ADMIN)
+def list_users(query: Page) -> UserList:
+    """List the users."""
+    with the_house().database.read() as tx:
+        found = users.list_(tx, after=query.key, limit=query.limit + 1)
+    return UserList(
+        items=[UserAnswer.model_validate(user) for user in found[: query.limit]],
+        next_cursor=next_cursor(found, limit=query.limit, key=lambda user: user.id),
+    )
+
+
+@resource.post("/api/users", UserAnswer, status=201, role=Role.ADMIN)
+def create_user(body: NewUser) -> UserAnswer:
+    """Make a user."""
+    house = the_house()
+    with house.database.write(durable=True) as tx:
+        user = users.create(tx, body.email, body.password, body.role, house.clock.now())
+    return UserAnswer.model_validate(user)

@@ -1,0 +1,122 @@
+"""The Flask application over one house: routes, guards, problems, headers."""
+
+from pathlib import Path
+
+from flask import Flask, Response, request
+from jinja2 import StrictUndefined
+from werkzeug.routing import IntegerConverter, Map
+from werkzeug.routing import ValidationError as NoMatch
+
+from assembly import Sendonce
+from foundation.version import VERSION
+from web import guards, openapi, probes, problems, replays, unsubscribe
+from web.api import (
+    accounts,
+    audiences,
+    calendar,
+    campaigns,
+    docs,
+    imports,
+    outbox,
+    runs,
+    schedules,
+    status,
+    suppressions,
+    tokens,
+    users,
+)
+from web.fields import GREATEST_ID
+from web.guards import open_to_all
+
+RESOURCES = (
+    accounts.resource,
+    audiences.resource,
+    imports.resource,
+    suppressions.resource,
+    campaigns.resource,
+    schedules.resource,
+    calendar.resource,
+    runs.resource,
+    outbox.resource,
+    tokens.resource,
+    users.resource,
+    status.resource,
+)
+
+_ROOT = Path(__file__).parent.parent
+_FOR_DATA = "default-src 'none'; frame-ancestors 'none'"
+_FOR_PAGES = (
+    "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none';"
+    " frame-ancestors 'none'"
+)
+
+
+class IdConverter(IntegerConverter):
+    """An id in a path: a whole number as we write it, of at most 64 bits. Anything else is a 404."""
+
+    regex = r"[1-9][0-9]{0,18}"
+
+    def to_python(self, value: str) -> int:
+        number = int(value)
+        if number > GREATEST_ID:
+            raise NoMatch
+        return number
+
+
+def build_flask(sendonce: Sendonce) -> Flask:
+    """Return the WSGI application that answers from this house."""
+    app = openapi.App(
+        "sendonce",
+        root_path=str(_ROOT),
+        template_folder="templates",
+        static_folder="static",
+    )
+    app.extensions["sendonce"] = sendonce
+    app.jinja_env.undefined = StrictUndefined
+    _set_up_routing(app.url_map)
+    problems.install(app)
+    guards.install(app)
+    openapi.install(app)
+    replays.install(app)
+    app.after_request(_add_headers)
+    for resource in RESOURCES:
+        app.register_api(resource.blueprint)
+    app.register_blueprint(docs.blueprint)
+    app.register_blueprint(probes.blueprint)
+    app.register_blueprint(unsubscribe.blueprint)
+    app.add_url_rule("/", view_func=_front)
+    app.add_url_rule("/automation", view_func=_front)
+    return app
+
+
+def _set_up_routing(url_map: Map) -> None:
+    url_map.converters["id"] = IdConverter
+    # A path means one thing or nothing: no redirects that drop a body or lead elsewhere.
+    url_map.strict_slashes = True
+    url_map.redirect_defaults = False
+    url_map.merge_slashes = False
+
+
+@open_to_all
+def _front() -> Response:
+    return Response(
+        "<!doctype html>\n<html lang=en><meta charset=utf-8><title>Sendonce</title>\n"
+        f"<h1>Sendonce {VERSION}</h1>\n"
+        "<p>This server is driven through its API: <a href=/api/docs>/api/docs</a> describes every call"
+        " (with an API token), and so does <a href=/api/openapi.json>/api/openapi.json</a>.</p>\n",
+        mimetype="text/html",
+    )
+
+
+def _add_headers(answer: Response) -> Response:
+    is_page = answer.mimetype == "text/html"
+    headers = answer.headers
+    headers["Content-Security-Policy"] = _FOR_PAGES if is_page else _FOR_DATA
+    headers["X-Content-Type-Options"] = "nosniff"
+    headers["X-Frame-Options"] = "DENY"
+    # The address of an unsubscribe page holds a token: no other site is to learn it.
+    headers["Referrer-Policy"] = "no-referrer"
+    headers["Cross-Origin-Opener-Policy"] = "same-origin"
+    if request.endpoint != "static":
+        headers["Cache-Control"] = "no-store"
+    return answer
