@@ -1,0 +1,474 @@
+"""The calls' happy paths, and the unhappy ones that need more than a wrong body."""
+
+import io
+from datetime import UTC, datetime
+
+import pytest
+from flask.testing import FlaskClient
+
+from assembly import Sendonce
+from campaigns import store as campaign_store
+from delivery.model import RunStatus
+from tests.web.given import a_campaign, a_schedule, an_account, an_audience, materialised
+
+
+def test_an_account_is_made_changed_and_deleted_and_never_tells_its_password(
+    client: FlaskClient,
+) -> None:
+    made = an_account(client, username="me", password="hunter22")
+    assert made["state"] == "ok"
+    assert made["kind"] == "smtp"
+    assert "password" not in made
+
+    path = f"/api/accounts/{made['id']}"
+    changed = client.patch(path, json={"rate_per_second": 5.5, "from_name": None})
+    assert changed.json["rate_per_second"] == 5.5
+    assert changed.json["version"] == 2
+    assert changed.headers["ETag"] == '"2"'
+    assert "hunter22" not in changed.text
+
+    assert client.delete(path).status_code == 204
+    assert client.get(path).status_code == 404
+
+
+def test_a_change_made_on_an_old_version_is_a_412(client: FlaskClient) -> None:
+    an_audience(client)
+    client.patch("/api/audiences/1", json={"name": "First"}, headers={"If-Match": '"1"'})
+
+    stale = client.patch("/api/audiences/1", json={"name": "Second"}, headers={"If-Match": '"1"'})
+    deleted = client.delete("/api/audiences/1", headers={"If-Match": '"1"'})
+
+    assert (stale.status_code, deleted.status_code) == (412, 412)
+    assert client.get("/api/audiences/1").json["name"] == "First"
+
+
+def test_only_the_fields_that_are_given_change(client: FlaskClient) -> None:
+    campaign = a_campaign(client, text="Own text", from_name="Ann")
+
+    renamed = client.patch(f"/api/campaigns/{campaign['id']}", json={"name": "New"}).json
+    emptied = client.patch(f"/api/campaigns/{campaign['id']}", json={"text": None}).json
+
+    assert (renamed["name"], renamed["text"], renamed["from_name"]) == ("New", "Own text", "Ann")
+    assert (emptied["name"], emptied["text"]) == ("New", None)
+
+
+def test_what_is_in_use_is_not_deleted(client: FlaskClient) -> None:
+    campaign = a_campaign(client)
+    a_schedule(client, campaign_id=campaign["id"])
+
+    answers = [
+        client.delete("/api/accounts/1"),
+        client.delete(f"/api/audiences/{campaign['audience_ids'][0]}"),
+        client.delete(f"/api/campaigns/{campaign['id']}"),
+    ]
+
+    assert [a.status_code for a in answers] == [409, 409, 409]
+    assert "chedule 1" in answers[2].json["detail"]
+
+
+def test_the_sandbox_is_tested_down_to_a_mail(house: Sendonce, client: FlaskClient) -> None:
+    house.sandbox.start()
+
+    tested = client.post("/api/accounts/1/test", json={"to": "ann@example.com"})
+
+    assert tested.json["ok"] is True
+    assert "content" in [step["step"] for step in tested.json["steps"]]
+    (received,) = client.get("/api/outbox").json["items"]
+    assert received["rcpt_to"] == ["ann@example.com"]
+    whole = client.get(f"/api/outbox/{received['id']}").json
+    assert ["Subject", "Test from Sendonce"] in whole["headers"]
+
+
+def test_a_test_that_can_not_connect_says_at_which_step(client: FlaskClient) -> None:
+    account = an_account(client, host="127.0.0.1", port=1)
+
+    tested = client.post(f"/api/accounts/{account['id']}/test").json
+
+    assert tested["ok"] is False
+    assert [step["ok"] for step in tested["steps"]] == [False]
+
+
+def test_recipients_are_added_brought_up_to_date_and_rejected_by_row(client: FlaskClient) -> None:
+    an_audience(client, recipients=[{"email": "ann@example.com"}])
+
+    added = client.post(
+        "/api/audiences/1/recipients",
+        json={
+            "recipients": [
+                {"email": "Ann@example.com", "name": "Ann", "attributes": {"city": "Rome"}},
+                {"email": "not an address"},
+                {"email": "bob@example.com"},
+            ]
+        },
+    ).json
+
+    assert (added["added"], added["updated"]) == (1, 1)
+    assert [(r["row"], r["email"]) for r in added["rejected"]] == [(2, "not an address")]
+    listed = client.get("/api/audiences/1/recipients?q=ann").json["items"]
+    assert [(r["name"], r["attributes"]) for r in listed] == [("Ann", {"city": "Rome"})]
+
+
+def test_an_audience_with_a_wrong_recipient_is_not_made(client: FlaskClient) -> None:
+    refused = client.post(
+        "/api/audiences",
+        json={"name": "R", "recipients": [{"email": "a@example.com"}, {"email": "b@"}]},
+    )
+
+    assert refused.status_code == 422
+    assert [e["field"] for e in refused.json["errors"]] == ["recipients[1].email"]
+    assert client.get("/api/audiences").json["items"] == []
+
+
+def test_lists_go_on_where_the_page_before_ended(client: FlaskClient) -> None:
+    for name in "abcde":
+        client.post("/api/audiences", json={"name": name})
+
+    pages, cursor = [], ""
+    while cursor is not None:
+        page = client.get(f"/api/audiences?limit=2{cursor and '&cursor=' + cursor}").json
+        pages.append([audience["name"] for audience in page["items"]])
+        cursor = page["next_cursor"]
+
+    assert pages == [["a", "b"], ["c", "d"], ["e"]]
+
+
+def test_ten_thousand_recipients_come_in_one_body_and_no_more(client: FlaskClient) -> None:
+    many = [{"email": f"p{i}@example.com"} for i in range(10_001)]
+    an_audience(client)
+
+    too_many = client.post("/api/audiences/1/recipients", json={"recipients": many})
+    enough = client.post("/api/audiences/1/recipients", json={"recipients": many[1:]})
+
+    assert too_many.status_code == 413
+    assert enough.json["added"] == 10_000
+
+
+def test_a_csv_file_is_imported_in_the_background(client: FlaskClient) -> None:
+    an_audience(client)
+    file = (io.BytesIO(b"E-Mail;Vorname\nann@example.com;Ann\nnope;Bob\n"), "list.csv")
+
+    begun = client.post(
+        "/api/audiences/1/import", data={"file": file, "mapping": '{"Vorname": "first"}'}
+    )
+    assert begun.status_code == 202, begun.text
+    done = finished(client, begun.json["id"])
+
+    assert (done["status"], done["added"], done["rejected"]) == ("completed", 1, 1)
+    (ann,) = client.get("/api/audiences/1/recipients").json["items"]
+    assert ann["attributes"] == {"first": "Ann"}
+    rejected = client.get(f"/api/imports/{done['id']}/rejected.csv").text
+    assert "nope" in rejected
+
+
+def test_a_dry_run_of_an_import_changes_nothing(client: FlaskClient) -> None:
+    an_audience(client)
+    file = (io.BytesIO(b"email\nann@example.com\n"), "list.csv")
+
+    begun = client.post("/api/audiences/1/import", data={"file": file, "dry_run": "true"})
+    done = finished(client, begun.json["id"])
+
+    assert (done["added"], done["dry_run"]) == (1, True)
+    assert client.get("/api/audiences/1").json["recipients"] == 0
+
+
+def test_recipients_come_out_as_csv_without_formulas(client: FlaskClient) -> None:
+    an_audience(client, recipients=[{"email": "ann@example.com", "name": "=cmd()"}])
+
+    table = client.get("/api/audiences/1/recipients.csv")
+
+    assert table.mimetype == "text/csv"
+    assert "ann@example.com,'=cmd(),{}" in table.text
+
+
+def test_a_preview_is_what_one_recipient_reads(client: FlaskClient) -> None:
+    campaign = a_campaign(client, html="<p>Dear {{ name }} of {{ recipient.attributes.city }}</p>")
+    path = f"/api/campaigns/{campaign['id']}/preview"
+
+    first = client.post(path).json
+    nobody = client.post(path, json={"recipient": "nobody@example.com"})
+
+    assert "Dear Ann of" in first["html"]
+    assert "city" in next(w for w in first["warnings"] if w["kind"] == "lacking")["message"]
+    assert [e["field"] for e in nobody.json["errors"]] == ["recipient"]
+
+
+def test_a_test_send_reaches_its_addresses_and_leaves_the_ledger_alone(
+    house: Sendonce, client: FlaskClient
+) -> None:
+    house.sandbox.start()
+    campaign = a_campaign(client)
+
+    sent = client.post(
+        f"/api/campaigns/{campaign['id']}/test-send",
+        json={"to": ["ann@example.com", "me@example.com"]},
+    ).json
+
+    assert [(r["email"], r["ok"], r["smtp_code"]) for r in sent["results"]] == [
+        ("ann@example.com", True, 250),
+        ("me@example.com", True, 250),
+    ]
+    subjects = {item["subject"] for item in client.get("/api/outbox").json["items"]}
+    assert subjects == {"Hello Ann", "Hello"}
+    assert client.get("/api/runs").json["items"] == []
+
+
+def test_a_campaign_names_each_audience_and_account_that_does_not_exist(
+    client: FlaskClient,
+) -> None:
+    an_audience(client)
+    refused = client.post(
+        "/api/campaigns",
+        json={"name": "C", "subject": "S", "html": "x", "audience_ids": [1, 8], "account_ids": [9]},
+    )
+
+    assert {e["field"]: e["message"] for e in refused.json["errors"]} == {
+        "audience_ids": "there is no audience 8",
+        "account_ids": "there is no account 9",
+    }
+
+
+def test_the_sandbox_is_not_mixed_with_smtp_accounts(client: FlaskClient) -> None:
+    an_audience(client)
+    account = an_account(client)
+
+    refused = client.post(
+        "/api/campaigns",
+        json={
+            "name": "C",
+            "subject": "S",
+            "html": "x",
+            "audience_ids": [1],
+            "account_ids": [1, account["id"]],
+        },
+    )
+
+    assert [e["field"] for e in refused.json["errors"]] == ["account_ids"]
+
+
+def test_a_campaign_is_duplicated(client: FlaskClient) -> None:
+    campaign = a_campaign(client)
+
+    copy = client.post(f"/api/campaigns/{campaign['id']}/duplicate")
+
+    assert copy.status_code == 201
+    assert copy.json["subject"] == campaign["subject"]
+    assert copy.json["id"] != campaign["id"]
+
+
+def test_a_template_mistake_is_named_with_its_line(client: FlaskClient) -> None:
+    an_audience(client)
+    refused = client.post(
+        "/api/campaigns",
+        json={
+            "name": "C",
+            "subject": "S",
+            "html": "<p>\n{% if %}</p>",
+            "audience_ids": [1],
+            "account_ids": [1],
+        },
+    )
+
+    (error,) = refused.json["errors"]
+    assert error["field"] == "html"
+    assert "2" in error["message"]
+
+
+@pytest.mark.parametrize(
+    ("given", "zone", "wall"),
+    [
+        ("2026-03-05T09:00:00", "Europe/Berlin", "2026-03-05T09:00:00"),
+        ("2026-03-05T09:00:00Z", "Europe/Berlin", "2026-03-05T10:00:00"),
+        ("2026-03-05T09:00:00-05:00", "Europe/Berlin", "2026-03-05T15:00:00"),
+        ("2026-10-25T00:30:00Z", "Europe/Berlin", "2026-10-25T02:30:00"),
+    ],
+)
+def test_a_time_with_an_offset_becomes_wall_clock_time(
+    client: FlaskClient, given: str, zone: str, wall: str
+) -> None:
+    made = a_schedule(client, schedule_time=given, timezone=zone, schedule_type="once")
+
+    assert made["schedule_time"] == wall
+
+
+def test_an_instant_in_a_doubled_hour_that_wall_clock_time_can_not_name_is_refused(
+    client: FlaskClient,
+) -> None:
+    campaign = a_campaign(client)
+    refused = client.post(
+        "/api/schedules",
+        json={
+            "campaign_id": campaign["id"],
+            "schedule_time": "2026-10-25T01:30:00Z",
+            "timezone": "Europe/Berlin",
+        },
+    )
+
+    assert [e["field"] for e in refused.json["errors"]] == ["schedule_time"]
+
+
+def test_an_offset_in_a_patch_is_read_in_the_schedules_zone(client: FlaskClient) -> None:
+    made = a_schedule(client, timezone="Europe/Berlin")
+
+    changed = client.patch(
+        f"/api/schedules/{made['id']}", json={"schedule_time": "2026-03-05T09:00:00Z"}
+    )
+
+    assert changed.json["schedule_time"] == "2026-03-05T10:00:00"
+    assert changed.json["version"] == 2
+
+
+def test_a_schedule_is_paused_and_resumed(client: FlaskClient) -> None:
+    made = a_schedule(client)
+    path = f"/api/schedules/{made['id']}"
+
+    paused = client.post(f"{path}/pause", json={"note": "holidays"}).json
+    resumed = client.post(f"{path}/resume").json
+
+    assert (paused["enabled"], paused["status"], paused["note"]) == (False, "paused", "holidays")
+    assert (resumed["enabled"], resumed["status"]) == (True, "pending")
+
+
+def test_skip_next_wants_the_next_slot_and_writes_it_down(client: FlaskClient) -> None:
+    made = a_schedule(client)
+    path = f"/api/schedules/{made['id']}"
+
+    other = client.post(f"{path}/skip-next", json={"slot": "2026-03-09T09:00:00Z"})
+    skipped = client.post(f"{path}/skip-next", json={"slot": made["next_run"]})
+
+    assert other.status_code == 409
+    assert skipped.json["next_run"] == "2026-03-04T09:00:00Z"
+    (row,) = client.get(f"{path}/slots").json["items"]
+    assert (row["slot"], row["decision"]) == (made["next_run"], "skipped")
+    upcoming = client.get(f"{path}/upcoming?count=2").json["items"]
+    assert [slot["slot"] for slot in upcoming] == ["2026-03-04T09:00:00Z", "2026-03-05T09:00:00Z"]
+
+
+def test_nothing_held_is_a_409(client: FlaskClient) -> None:
+    made = a_schedule(client)
+
+    answer = client.post(f"/api/schedules/{made['id']}/missed", json={"action": "send"})
+
+    assert answer.status_code == 409
+
+
+def test_run_now_makes_one_run_at_a_time(client: FlaskClient) -> None:
+    made = a_schedule(client)
+    path = f"/api/schedules/{made['id']}/run-now"
+
+    first = client.post(path)
+    second = client.post(path)
+
+    assert first.status_code == 202
+    assert (second.status_code, second.json["run_id"]) == (409, first.json["id"])
+
+
+def test_a_run_is_paused_resumed_and_cancelled(house: Sendonce, client: FlaskClient) -> None:
+    run_id = materialised(house, client)
+    path = f"/api/runs/{run_id}"
+
+    assert client.post(f"{path}/pause").json["status"] == "paused"
+    assert client.post(f"{path}/resume").json["status"] in ("claimed", "running")
+    cancelled = client.post(f"{path}/cancel").json
+
+    assert cancelled["status"] == RunStatus.CANCELLED
+    assert cancelled["counts"]["skipped"] == cancelled["counts"]["recipients"] == 2
+    assert client.post(f"{path}/resume").status_code == 409
+
+
+def test_deliveries_are_listed_filtered_and_given_as_csv(
+    house: Sendonce, client: FlaskClient
+) -> None:
+    run_id = materialised(house, client, recipients=["-1@example.com", "bob@example.com"])
+    path = f"/api/runs/{run_id}/deliveries"
+
+    assert len(client.get(path).json["items"]) == 2
+    assert client.get(f"{path}?status=sent").json["items"] == []
+    (bob,) = client.get(f"{path}?status=queued&q=BOB").json["items"]
+    assert bob["email"] == "bob@example.com"
+    lines = client.get(f"{path}.csv").text.splitlines()
+    assert lines[0].startswith("email,status,reason,attempts")
+    assert lines[1].startswith("'-1@example.com,queued")
+
+
+def test_suppressions_are_listed_made_and_lifted(client: FlaskClient) -> None:
+    made = client.post("/api/suppressions", json={"email": "Ann@Example.com", "reason": "bounced"})
+    assert made.status_code == 201
+    assert made.json["reason"] == "bounced"
+
+    assert len(client.get("/api/suppressions?q=ann").json["items"]) == 1
+    assert client.delete("/api/suppressions/ann@example.com").status_code == 204
+    assert client.get("/api/suppressions").json["items"] == []
+
+
+def test_the_calendar_shows_slots_to_come(client: FlaskClient) -> None:
+    made = a_schedule(client)
+
+    found = client.get("/api/calendar?from=2026-03-02T00:00:00Z&to=2026-03-05T00:00:00Z").json
+
+    assert [(i["schedule_id"], i["slot"]) for i in found["items"]] == [
+        (made["id"], "2026-03-03T09:00:00Z"),
+        (made["id"], "2026-03-04T09:00:00Z"),
+    ]
+
+
+def test_a_preview_of_a_schedule_says_what_it_would_mean(client: FlaskClient) -> None:
+    campaign = a_campaign(client, html="<p>{{ recipient.attributes.city }}</p>")
+    body = {
+        "campaign_id": campaign["id"],
+        "schedule_time": "2026-03-03T09:00",
+        "schedule_type": "daily",
+    }
+    client.post("/api/schedules", json=body)
+
+    seen = client.post("/api/schedules/preview", json=body).json
+
+    assert len(seen["items"]) == 10
+    assert seen["recipients"] == 2
+    assert seen["lacking"] == [{"attribute": "city", "recipients": 2}]
+    assert [c["schedule_id"] for c in seen["collisions"]] == [1]
+    assert len(client.get("/api/schedules").json["items"]) == 1
+
+
+def test_status_names_the_oldest_slot_that_is_due(house: Sendonce, client: FlaskClient) -> None:
+    made = a_schedule(client)
+    assert client.get("/api/status").json["scheduler"]["oldest_due"] is None
+
+    house.clock.set_wall_clock(datetime(2026, 3, 3, 9, 0, 5, tzinfo=UTC))
+
+    scheduler = client.get("/api/status").json["scheduler"]
+    assert scheduler["oldest_due"] == made["next_run"]
+    assert (scheduler["interval"], scheduler["buffer"]) == (1.0, 30.0)
+    assert scheduler["leader"] is False
+
+
+def test_a_schedule_of_a_campaign_that_is_gone_can_not_be_previewed(
+    house: Sendonce, client: FlaskClient
+) -> None:
+    campaign = a_campaign(client)
+    with house.database.write(durable=False) as tx:
+        campaign_store.delete(tx, campaign["id"], expected_version=None)
+
+    refused = client.post(
+        "/api/schedules/preview",
+        json={"campaign_id": campaign["id"], "schedule_time": "2026-03-03T09:00"},
+    )
+
+    assert [e["field"] for e in refused.json["errors"]] == ["campaign_id"]
+
+
+def test_users_are_made_and_listed_without_their_passwords(client: FlaskClient) -> None:
+    made = client.post(
+        "/api/users", json={"email": "ann@example.com", "password": "long enough", "role": "editor"}
+    )
+
+    assert made.status_code == 201
+    assert made.json["role"] == "editor"
+    assert "long enough" not in client.get("/api/users").text
+
+
+def finished(client: FlaskClient, import_id: int) -> dict[str, object]:
+    for _ in range(10_000):
+        found = client.get(f"/api/imports/{import_id}").json
+        if found["status"] != "running":
+            return found
+    raise AssertionError("the import does not end")
