@@ -7,8 +7,9 @@ request that is still in work, or to a process that died in it.
 import hashlib
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import Column, Integer, LargeBinary, String, Table, delete, select, update
+from sqlalchemy import Column, Integer, LargeBinary, Row, String, Table, delete, select, update
 
 from storage.database import Tx, insert_into
 from storage.metadata import Instant, metadata
@@ -79,12 +80,13 @@ def begin(tx: Tx, request: Request, now: datetime) -> Answer | None:
     )
     if taken.rowcount:
         return None
-    row = tx.execute(select(replays).where(_is(request))).one()
-    if row.body_sha256 != request.body_sha256:
-        raise OtherBody
-    if row.status is None:
-        raise InWork
-    return Answer(status=row.status, content_type=row.content_type, body=row.body)
+    return _answer(tx.execute(select(replays).where(_is(request))).one(), request)
+
+
+def look(tx: Tx, request: Request) -> Answer | None:
+    """Return the answer given under the key; None when nobody has the key any more. Raises OtherBody, InWork."""
+    row = tx.execute(select(replays).where(_is(request))).one_or_none()
+    return None if row is None else _answer(row, request)
 
 
 def finish(tx: Tx, request: Request, answer: Answer) -> None:
@@ -99,6 +101,14 @@ def finish(tx: Tx, request: Request, answer: Answer) -> None:
 def forget(tx: Tx, request: Request) -> None:
     """Let the key be used again: nothing has happened under it."""
     tx.execute(delete(replays).where(_is(request)).where(replays.c.status.is_(None)))
+
+
+def _answer(row: Row[Any], request: Request) -> Answer:
+    if row.body_sha256 != request.body_sha256:
+        raise OtherBody
+    if row.status is None:
+        raise InWork
+    return Answer(status=row.status, content_type=row.content_type, body=row.body)
 
 
 def _is(request: Request):  # type: ignore[no-untyped-def]  # SQLAlchemy's clause type says nothing to a reader

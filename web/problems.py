@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from http import HTTPStatus
 
 from flask import Flask, Response
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, InternalServerError
 
 from foundation.errors import (
     Conflict,
@@ -95,6 +95,8 @@ def _known(error: SendonceError) -> Response:
 
 
 def _of_http(error: HTTPException) -> Response:
+    if isinstance(error, InternalServerError) and isinstance(error.original_exception, Exception):
+        return _bug(error.original_exception)
     code = error.code or 500
     if error.response is not None:
         return error.response  # type: ignore[return-value]  # ours: made by this application's response class

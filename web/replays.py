@@ -14,9 +14,12 @@ from typing import TypeVar
 
 from flask import Flask, Response, current_app, g, request
 
-from foundation.errors import Conflict, Invalid, Stale
+from foundation.errors import Conflict, Invalid, SendonceError, Stale
+from foundation.log import log_for
 from storage import replays
 from web.current import the_caller, the_house
+
+log = log_for(__name__)
 
 _WAIT_AT_MOST = timedelta(seconds=5)
 _LOOK_AGAIN_AFTER = timedelta(milliseconds=50)
@@ -98,11 +101,18 @@ def _first_answer(named: replays.Request) -> replays.Answer | None:
     """Return the answer given under the key; None when this request is the one to give it."""
     house = the_house()
     deadline = house.clock.elapsed() + _WAIT_AT_MOST
+    begun = False
     while True:
         try:
+            if begun:  # waiting must not keep anybody from writing
+                with house.database.read() as tx:
+                    answer = replays.look(tx, named)
+                if answer is not None:
+                    return answer
             with house.database.write(durable=False) as tx:
                 return replays.begin(tx, named, house.clock.now())
         except replays.InWork:
+            begun = True
             if house.clock.elapsed() >= deadline:
                 break
             house.clock.wait(threading.Event(), _LOOK_AGAIN_AFTER)
@@ -119,19 +129,27 @@ def _finish(answer: Response) -> Response:
     named: replays.Request | None = g.pop("replay", None)
     if named is None:
         return answer
+    try:
+        _keep(named, answer)
+    except SendonceError as error:
+        # What was asked for has happened: the caller hears so, and only a repeat is told to look for itself.
+        log.error("an answer could not be kept for repeats", why=error.message)
+    return answer
+
+
+def _keep(named: replays.Request, answer: Response) -> None:
     house = the_house()
     with house.database.write(durable=True) as tx:
-        if answer.status_code < 400:
-            kept = replays.Answer(
-                status=answer.status_code,
-                content_type=answer.content_type or "",
-                # Sealed: the answer to POST /api/tokens holds a secret of which only a hash may be kept.
-                body=house.key.seal(answer.get_data(as_text=True)),
-            )
-            replays.finish(tx, named, kept)
-        else:
+        if answer.status_code >= 400:
             replays.forget(tx, named)
-    return answer
+            return
+        kept = replays.Answer(
+            status=answer.status_code,
+            content_type=answer.content_type or "",
+            # Sealed: the answer to POST /api/tokens holds a secret of which only a hash may be kept.
+            body=house.key.seal(answer.get_data(as_text=True)),
+        )
+        replays.finish(tx, named, kept)
 
 
 def _body_mark() -> bytes:
