@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from accounts import store as accounts
 from assembly import Sendonce
 from audience import store as audiences
+from audience.model import Recipient
 from campaigns import store as campaigns
 from campaigns.model import Snapshot
 from campaigns.render import RecipientView, RenderError, compile_content
@@ -52,22 +53,25 @@ def forecast(house: Sendonce, campaign_id: int, slots: Sequence[Slot]) -> Foreca
         except NotFound as error:
             raise Invalid.field("campaign_id", error.message) from None
         people = sum(audiences.get_audience(tx, i).recipients for i in snapshot.audience_ids)
-        looked_at, lacking = _lacking(tx, snapshot)
+        members = _some_members(tx, snapshot)
         seconds = _expected_seconds(house, tx, snapshot, people)
         others = _collisions(house, tx, snapshot, slots, seconds) if slots else []
     return Forecast(
         recipients=people,
-        looked_at=looked_at,
-        lacking=lacking,
+        looked_at=len(members),
+        lacking=_lacking(members, snapshot),
         expected_seconds=seconds,
         collisions=others,
     )
 
 
-def _lacking(tx: Tx, snapshot: Snapshot) -> tuple[int, Counter[str]]:
+def _some_members(tx: Tx, snapshot: Snapshot) -> list[Recipient]:
     ids = snapshot.audience_ids
     ceiling = audiences.highest_recipient_id(tx, ids)
-    members = audiences.members(tx, ids, after=0, ceiling=ceiling, limit=MOST_LOOKED_AT)
+    return audiences.members(tx, ids, after=0, ceiling=ceiling, limit=MOST_LOOKED_AT)
+
+
+def _lacking(members: Sequence[Recipient], snapshot: Snapshot) -> Counter[str]:
     compiled = compile_content(snapshot)
     lacking: Counter[str] = Counter()
     for member in members:
@@ -76,7 +80,7 @@ def _lacking(tx: Tx, snapshot: Snapshot) -> tuple[int, Counter[str]]:
             lacking.update(compiled.lacking(view))
         except RenderError:  # the preview of that recipient says more
             lacking.update(["(can't be rendered)"])
-    return len(members), lacking
+    return lacking
 
 
 def _expected_seconds(house: Sendonce, tx: Tx, snapshot: Snapshot, people: int) -> float | None:

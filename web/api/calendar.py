@@ -11,7 +11,7 @@ from web.current import the_house
 from web.fields import Answer, Id, Instant, Query, QueryInstant
 from web.openapi import Resource
 
-LONGEST = timedelta(days=100)
+LONGEST = timedelta(days=400)
 
 resource = Resource("calendar", "The slots of all schedules, past and to come")
 
