@@ -92,6 +92,13 @@ class _Texts(BaseModel):
     bootstrap_token: str | None = Field(None, min_length=1)
     log_format: Literal["console", "json"] = "console"
 
+    @field_validator("data_dir", "state_dir", mode="before")
+    @classmethod
+    def _is_named(cls, value: object) -> object:
+        if isinstance(value, str) and not value.strip():
+            raise ValueError("is empty; give a folder, or unset it")
+        return value
+
     @field_validator("database_url")
     @classmethod
     def _only_sqlite(cls, value: str | None) -> str | None:
