@@ -1,14 +1,17 @@
 """The calls' happy paths, and the unhappy ones that need more than a wrong body."""
 
 import io
+import os
 from datetime import UTC, datetime
 
 import pytest
 from flask.testing import FlaskClient
 
 from assembly import Sendonce
+from audience import csv_import
 from campaigns import store as campaign_store
 from delivery.model import RunStatus
+from storage import aliveness
 from tests.web.given import a_campaign, a_schedule, an_account, an_audience, materialised
 
 
@@ -169,6 +172,27 @@ def test_a_dry_run_of_an_import_changes_nothing(client: FlaskClient) -> None:
 
     assert (done["added"], done["dry_run"]) == (1, True)
     assert client.get("/api/audiences/1").json["recipients"] == 0
+
+
+@pytest.mark.parametrize("boot_id", ["another boot", None])
+def test_an_import_whose_process_died_has_failed(
+    house: Sendonce, client: FlaskClient, boot_id: str | None
+) -> None:
+    an_audience(client)
+    with house.database.write(durable=False) as tx:
+        begun = csv_import.start_import(
+            tx,
+            1,
+            dry_run=False,
+            boot_id=boot_id or aliveness.boot_id(),
+            pid=os.getpid(),
+            now=house.clock.now(),
+        )
+
+    found = client.get(f"/api/imports/{begun.id}").json
+
+    assert found["status"] == "failed"
+    assert "import the file again" in found["detail"]
 
 
 def test_recipients_come_out_as_csv_without_formulas(client: FlaskClient) -> None:

@@ -1,10 +1,14 @@
 import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 from flask.testing import FlaskClient
 
 from assembly import Sendonce
+from foundation.clock import SystemClock
 from storage import replays
-from tests.house import bearer
+from tests.house import a_house, bearer
+from web.server import build_flask
 
 
 def post(client: FlaskClient, body: dict[str, object], *, key: str, path: str = "/api/audiences"):
@@ -75,6 +79,23 @@ def test_a_repeat_waits_for_the_first_and_then_says_so(
 
     assert late.status_code == 409
     assert 90 <= len(begun) <= 110
+
+
+def test_many_repeats_at_once_make_one_thing(tmp_path: Path) -> None:
+    with a_house(tmp_path, clock=SystemClock()) as house:
+        app = build_flask(house)
+
+        def send(_: int):
+            headers = bearer() | {"Idempotency-Key": "k-1"}
+            return app.test_client().post("/api/audiences", json={"name": "R"}, headers=headers)
+
+        with ThreadPoolExecutor(8) as pool:
+            answers = list(pool.map(send, range(8)))
+        made = app.test_client().get("/api/audiences", headers=bearer()).json["items"]
+
+    assert [a.status_code for a in answers] == [201] * 8
+    assert {a.text for a in answers} == {answers[0].text}
+    assert len(made) == 1
 
 
 def test_a_run_now_that_died_before_its_answer_is_answered_with_its_run(
