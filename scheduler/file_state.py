@@ -94,13 +94,14 @@ def state_of(
     now: datetime,
 ) -> State:
     schedules = {place.id: place for place in plan.places if isinstance(place, Schedule)}
+    missing = {
+        id_: replace(kept[id_].copy, gone_at=now, gone_why=Gone.MISSING) for id_ in plan.missing
+    }
     gone = {
         id_: copy
-        for id_, copy in copies_in(kept).items()
+        for id_, copy in (copies_in(kept) | missing).items()
         if id_ not in schedules and copy.can_return(now)
     }
-    for id_ in plan.missing:
-        gone[id_] = replace(kept[id_].copy, gone_at=now, gone_why=Gone.MISSING)
     return State(
         stamp=stamp,
         places=tuple(p.id if isinstance(p, Schedule) else p for p in plan.places),

@@ -28,6 +28,7 @@ class FaultyDisk(OsDisk):
 
     fails: dict[str, BaseException] = field(default_factory=dict)
     calls: list[str] = field(default_factory=list)
+    on_step: Callable[[str], None] = lambda name: None
 
     def read(self, path: Path) -> bytes:
         self._step("read")
@@ -51,6 +52,7 @@ class FaultyDisk(OsDisk):
 
     def _step(self, name: str) -> None:
         self.calls.append(name)
+        self.on_step(name)
         if name in self.fails:
             raise self.fails[name]
 
