@@ -141,6 +141,8 @@ class JsonStore:
         stamp = self._file.stamp()
         if stamp is not None and stamp == self._settled == self._last.stamp:
             return self._last
+        if self._settled is None:
+            self._file.sweep()
         with self._database.read() as tx:
             kept = copies.read_copies(tx, known=self._last.kept)
             last_id = sequence.last_id(tx, SEQUENCE)
@@ -274,9 +276,9 @@ class JsonStore:
             # The copy first: a writer changes the file first, so what is seen is at most a file that is ahead.
             with self._database.read() as tx:
                 kept = copies.read_copies(tx, known=last.kept)
-            found = self._file.read()
-            if isinstance(found, Damage) and last.stamp is not None:
-                return last
+            found = self._read_or(last)
+            if isinstance(found, State):
+                return found
             raws = found.entries if isinstance(found, Content) else self._entries_of_copies(kept)
             written = understand(raws, kept, last.written, now=now)
             plan = reconcile(written, copies_in(kept), new_ids={}, now=now)
@@ -285,3 +287,13 @@ class JsonStore:
                 # Without the lock the copy may have been on its way: that view is good for this once only.
                 self._last = state
             return state
+
+    def _read_or(self, last: State) -> Content | Damage | State:
+        """Return what stands in the file, or the last good list while that is nothing to go by."""
+        try:
+            found = self._file.read()
+        except Unavailable:
+            if last.stamp is None:
+                raise
+            return last
+        return last if isinstance(found, Damage) and last.stamp is not None else found

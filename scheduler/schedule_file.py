@@ -1,6 +1,6 @@
 """The schedule file as bytes: read it, save it whole, tell a damaged one from one that is just being written.
 
-Whoever calls save() or quarantine() holds the file's lock.
+Whoever calls save(), sweep() or quarantine() holds the file's lock.
 """
 
 import os
@@ -108,6 +108,14 @@ class ScheduleFile:
             before = self.stamp()
             save_scheduled_campaigns(self._disk, self.path, entries)
             return self._date(before)
+        except OSError as error:
+            raise self._unavailable("written", error) from error
+
+    def sweep(self) -> None:
+        """Remove what saves left behind whose process died in them. Raises Unavailable."""
+        try:
+            for left in self.path.parent.glob(f".{self.path.name}.*.tmp"):
+                left.unlink(missing_ok=True)
         except OSError as error:
             raise self._unavailable("written", error) from error
 

@@ -36,8 +36,13 @@ class OsDisk:
         descriptor = os.open(
             temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600
         )
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(data)
+        except OSError:  # what a full disk took of it would keep it full
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+            raise
         return temporary
 
     def sync(self, path: Path) -> None:

@@ -330,6 +330,20 @@ def test_a_bad_entry_that_is_mended_runs_again_and_may_break_again(house: House)
     assert len(house.edits) == 1
 
 
+def test_notices_are_listed_from_a_moment_on(house: House) -> None:
+    house.add_many(2)
+    house.write(house.entries[1:])
+    house.load()
+    house.clock.advance(hours=1)
+    later = house.clock.now()
+    house.write([])
+    house.load()
+
+    with house.database.read() as tx:
+        assert [n.schedule_id for n in house.store.notices(tx, since=later)] == [2]
+        assert [n.schedule_id for n in house.store.notices(tx, since=None)] == [2, 1]
+
+
 def test_a_bad_entrys_id_is_never_given_to_another(house: House) -> None:
     house.load()
     house.write([a_written_entry(id=1, schedule_type="sometimes")])

@@ -160,6 +160,17 @@ def test_a_crash_while_mending_loses_nothing(house: House) -> None:
     assert b"oops" in house.quarantined()
 
 
+def test_what_a_dead_process_left_of_a_save_is_swept_away(house: House) -> None:
+    house.add()
+    left = house.folder / ".scheduled_campaigns.json.4711.tmp"
+    left.write_bytes(b"half an ent")
+
+    house.store = house.a_store()
+    house.load()
+
+    assert not left.exists()
+
+
 def test_ids_given_out_before_a_crash_are_not_given_out_again(house: House) -> None:
     house.add()
     with pytest.raises(RuntimeError):
@@ -208,7 +219,9 @@ def test_a_file_that_cannot_be_read_is_no_damage(house: House) -> None:
 
     with pytest.raises(Unavailable, match="can't be read"):
         house.load()
-
+    assert ids(house.store.read()) == [1]
+    with pytest.raises(Unavailable, match="can't be read"):
+        house.a_store().read()
     assert house.kinds() == []
 
 
