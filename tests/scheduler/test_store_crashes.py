@@ -10,7 +10,7 @@ from filelock import FileLock
 from foundation.errors import Unavailable
 from scheduler.model import ScheduleType, Status
 from tests.builders import a_schedule
-from tests.scheduler.house import House, PowerCut, fail
+from tests.scheduler.house import House, PowerCut, fail, ids
 
 
 @pytest.mark.parametrize("step", ["write_temp", "sync", "rename"])
