@@ -4,13 +4,14 @@ import hashlib
 import hmac
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from accounts.model import Account
 from audience.unsubscribe import make_token
 from campaigns.model import Snapshot
 from campaigns.render import Compiled, RecipientView, compile_content
-from delivery.ledger import Leased
+from delivery.leases import Leased
 from delivery.model import Run
 from mail.address import normalise
 from mail.message import Message, Parts, build
@@ -21,21 +22,17 @@ RUN_HEADER = "X-Sendonce-Run"
 
 @dataclass(frozen=True, slots=True)
 class RunContent:
-    """What all messages of a run share: its frozen content, compiled once. Raises Invalid when it can't be compiled."""
+    """What all messages of a run share: its frozen content, compiled once, and its slot in the schedule's zone."""
 
-    run_id: int
     snapshot: Snapshot
     compiled: Compiled
     slot: datetime
 
     @classmethod
     def of(cls, run: Run) -> "RunContent":
-        return cls(
-            run.id,
-            run.content,
-            compile_content(run.content),
-            run.slot.astimezone(ZoneInfo(run.zone)),
-        )
+        """Raises Invalid when the content can't be compiled."""
+        slot = run.slot.astimezone(ZoneInfo(run.zone))
+        return cls(run.content, compile_content(run.content), slot)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,30 +51,62 @@ class Composer:
             return item.message_id
         secret = self.key.derive("message ids")
         mark = hmac.digest(secret, f"{item.run_id}:{item.address_key}".encode(), hashlib.sha256)
-        domain = normalise(account.from_email).domain
+        domain = domain_of(account.from_email)
         return f"<{item.run_id}.{item.id}.{mark.hex()[:20]}@{domain}>"
 
     def compose(
-        self, item: Leased, content: RunContent, account: Account, now: datetime
+        self,
+        item: Leased,
+        content: RunContent,
+        account: Account,
+        *,
+        message_id: str,
+        now: datetime,
     ) -> Message:
         """Return the message for one delivery. Raises RenderError when the template fails for this recipient."""
         token = make_token(self.key, delivery_id=item.id, email=item.email)
-        unsubscribe_url = f"{self.public_url}/u/{token}"
-        recipient = RecipientView(email=item.email, name=item.name, attributes=item.attributes)
-        rendered = content.compiled.render(recipient, content.slot, unsubscribe_url)
-        return build(
-            Parts(
-                from_email=account.from_email,
-                from_name=content.snapshot.from_name or account.from_name or "",
-                to_email=item.email,
-                to_name=item.name,
-                reply_to=content.snapshot.reply_to or account.reply_to,
-                subject=rendered.subject,
-                text=rendered.text,
-                html=rendered.html,
-                date=now,
-                message_id=self.message_id(item, account),
-                unsubscribe_url=unsubscribe_url,
-                headers=((RUN_HEADER, str(item.run_id)),),
-            )
+        return make_message(
+            content,
+            account,
+            RecipientView(email=item.email, name=item.name, attributes=item.attributes),
+            unsubscribe_url=f"{self.public_url}/u/{token}",
+            message_id=message_id,
+            now=now,
+            headers=((RUN_HEADER, str(item.run_id)),),
         )
+
+
+def make_message(
+    content: RunContent,
+    account: Account,
+    recipient: RecipientView,
+    *,
+    unsubscribe_url: str,
+    message_id: str,
+    now: datetime,
+    headers: tuple[tuple[str, str], ...],
+) -> Message:
+    """Return the content rendered for one recipient, as the account sends it. Raises RenderError."""
+    rendered = content.compiled.render(recipient, content.slot, unsubscribe_url)
+    return build(
+        Parts(
+            from_email=account.from_email,
+            from_name=content.snapshot.from_name or account.from_name or "",
+            to_email=recipient.email,
+            to_name=recipient.name,
+            reply_to=content.snapshot.reply_to or account.reply_to,
+            subject=rendered.subject,
+            text=rendered.text,
+            html=rendered.html,
+            date=now,
+            message_id=message_id,
+            unsubscribe_url=unsubscribe_url,
+            headers=headers,
+        )
+    )
+
+
+@lru_cache(maxsize=64)
+def domain_of(email: str) -> str:
+    """Return the domain of an address as headers carry it."""
+    return normalise(email).domain

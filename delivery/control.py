@@ -1,4 +1,4 @@
-"""What a person does to a run: pause, resume, cancel. Written to the run, and looked at by the fence of each message."""
+"""What a person does to a run: pause, resume, cancel. Written to the run, where each message's fence looks at it."""
 
 from datetime import datetime
 

@@ -7,19 +7,22 @@ commits are relaxed: they survive the death of this process; the next lease, or 
 import asyncio
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from accounts import usage
-from delivery import ledger
-from delivery.ledger import Leased
+from delivery import leases
+from delivery.leases import Leased
 from delivery.outcome import NotBegun, Outcome
+from delivery.tally import Tally
 from foundation.clock import Clock
 from foundation.errors import Unavailable
 from foundation.log import log_for
 from storage.database import Database, Tx
 
 log = log_for(__name__)
+
+Note = Callable[[Tx], object]
 
 _AGAIN_SECONDS = 0.5
 
@@ -38,7 +41,29 @@ class _Outcome:
     outcome: Outcome
     begun: bool
     retry_at: datetime
-    done: asyncio.Future[bool]
+    answer: asyncio.Future[bool]
+
+
+@dataclass(slots=True)
+class _Batch:
+    """What one commit holds: outcomes first, since a note (a pause) or an intent may follow from them."""
+
+    outcomes: list[_Outcome] = field(default_factory=list)
+    notes: list[Note] = field(default_factory=list)
+    intents: list[_Intent] = field(default_factory=list)
+
+    @property
+    def asking(self) -> list[_Outcome | _Intent]:
+        """Those that wait for an answer: outcomes whether they were written, intents whether they are allowed."""
+        return [*self.outcomes, *self.intents]
+
+    def singles(self) -> list["_Batch"]:
+        """Return the same, each in a commit of its own."""
+        return [
+            *(_Batch(outcomes=[o]) for o in self.outcomes),
+            *(_Batch(notes=[n]) for n in self.notes),
+            *(_Batch(intents=[i]) for i in self.intents),
+        ]
 
 
 class GroupCommit:
@@ -58,15 +83,13 @@ class GroupCommit:
         self._epoch = epoch
         self._loop = loop
         self._on_commit = on_commit
-        self._intents: list[_Intent] = []
-        self._outcomes: list[_Outcome] = []
-        self._notes: list[Callable[[Tx], object]] = []
+        self._waiting = _Batch()
         self._planned = False
 
     async def intend(self, item: Leased, *, account_id: int, message_id: str) -> bool:
         """Pass the fence: True when content may go out now. False when it must not, or could not be written."""
         intent = _Intent(item, account_id, message_id, self._loop.create_future())
-        self._intents.append(intent)
+        self._waiting.intents.append(intent)
         self._plan()
         return await intent.answer
 
@@ -78,19 +101,19 @@ class GroupCommit:
         False: the row was no longer ours.
         """
         entry = _Outcome(item, outcome, begun, retry_at, self._loop.create_future())
-        self._outcomes.append(entry)
+        self._waiting.outcomes.append(entry)
         self._plan()
-        return await entry.done
+        return await entry.answer
 
     def give_back(self, item: Leased) -> None:
         """Queue a leased delivery again that was not begun."""
         future = self._loop.create_future()
-        self._outcomes.append(_Outcome(item, NotBegun(), False, self._clock.now(), future))
+        self._waiting.outcomes.append(_Outcome(item, NotBegun(), False, self._clock.now(), future))
         self._plan()
 
-    def note(self, change: Callable[[Tx], object]) -> None:
+    def note(self, change: Note) -> None:
         """Write something else in the next commit: an account that rests, a run that is paused."""
-        self._notes.append(change)
+        self._waiting.notes.append(change)
         self._plan()
 
     async def drained(self) -> None:
@@ -105,38 +128,56 @@ class GroupCommit:
 
     def _flush(self) -> None:
         self._planned = False
-        intents, self._intents = self._intents, []
-        outcomes, self._outcomes = self._outcomes, []
-        notes, self._notes = self._notes, []
+        batch, self._waiting = self._waiting, _Batch()
         try:
-            with self._database.write(durable=False) as tx:
-                written = [self._write_outcome(tx, o) for o in outcomes]
-                for note in notes:
-                    note(tx)
-                allowed = [self._write_intent(tx, i) for i in intents]
-                self._count_usage(tx, [i for i, ok in zip(intents, allowed, strict=True) if ok])
+            self._commit(batch)
         except Unavailable as error:
-            # Nothing was committed, so nothing may go out; what is known of earlier messages is kept and tried again.
-            log.error("the ledger can't be written, nothing is sent", reason=error.message)
-            self._outcomes = outcomes + self._outcomes
-            self._notes = notes + self._notes
-            if self._outcomes or self._notes:
-                self._planned = True
-                self._loop.call_later(_AGAIN_SECONDS, self._flush)
-            for intent in intents:
-                _answer(intent.answer, value=False)
-            return
-        self._on_commit()
-        for entry, was_ours in zip(outcomes, written, strict=True):
-            _answer(entry.done, value=was_ours)
-        for intent, ok in zip(intents, allowed, strict=True):
-            _answer(intent.answer, value=ok)
+            self._keep(batch, error)
+        except Exception:
+            # A bug, or a row that the database refuses. Only the one whose fault it is may come to harm by it.
+            log.exception("a commit of several deliveries failed, each is tried alone")
+            for single in batch.singles():
+                self._commit_alone(single)
 
-    def _write_outcome(self, tx: Tx, entry: _Outcome) -> bool:
-        was_ours = ledger.record(
+    def _commit_alone(self, single: _Batch) -> None:
+        try:
+            self._commit(single)
+        except Unavailable as error:
+            self._keep(single, error)
+        except Exception:
+            # What stands in the ledger stands: leased or sending, and the next leader settles it.
+            log.exception("a delivery's state could not be written")
+            _answer(single, [False] * len(single.asking))
+
+    def _commit(self, batch: _Batch) -> None:
+        tally = Tally()
+        with self._database.write(durable=False) as tx:
+            written = [self._write_outcome(tx, o, tally) for o in batch.outcomes]
+            for note in batch.notes:
+                note(tx)
+            allowed = [self._write_intent(tx, i, tally) for i in batch.intents]
+            begun = [i for i, ok in zip(batch.intents, allowed, strict=True) if ok]
+            self._count_usage(tx, begun)
+            tally.write(tx)
+        self._on_commit()
+        _answer(batch, written + allowed)
+
+    def _keep(self, batch: _Batch, error: Unavailable) -> None:
+        """Nothing was committed, so nothing may go out; what is known of earlier messages is tried again."""
+        log.error("the ledger can't be written, nothing is sent", reason=error.message)
+        self._waiting.outcomes[:0] = batch.outcomes
+        self._waiting.notes[:0] = batch.notes
+        if (batch.outcomes or batch.notes) and not self._planned:
+            self._planned = True
+            self._loop.call_later(_AGAIN_SECONDS, self._flush)
+        _answer(_Batch(intents=batch.intents), [False] * len(batch.intents))
+
+    def _write_outcome(self, tx: Tx, entry: _Outcome, tally: Tally) -> bool:
+        was_ours = leases.record(
             tx,
             entry.item,
             entry.outcome,
+            tally,
             begun=entry.begun,
             epoch=self._epoch,
             retry_at=entry.retry_at,
@@ -150,10 +191,11 @@ class GroupCommit:
             )
         return was_ours
 
-    def _write_intent(self, tx: Tx, intent: _Intent) -> bool:
-        return ledger.mark_sending(
+    def _write_intent(self, tx: Tx, intent: _Intent, tally: Tally) -> bool:
+        return leases.mark_sending(
             tx,
             intent.item,
+            tally,
             epoch=self._epoch,
             message_id=intent.message_id,
             now=self._clock.now(),
@@ -164,6 +206,7 @@ class GroupCommit:
             usage.count(tx, account_id, messages, self._clock.now())
 
 
-def _answer(future: asyncio.Future[bool], *, value: bool) -> None:
-    if not future.done():  # its connection may have been cancelled meanwhile
-        future.set_result(value)
+def _answer(batch: _Batch, values: list[bool]) -> None:
+    for entry, value in zip(batch.asking, values, strict=True):
+        if not entry.answer.done():  # its connection may have been cancelled meanwhile
+            entry.answer.set_result(value)

@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from accounts import store as account_store
-from accounts.model import Account
+from accounts.model import Account, State
 from accounts.picker import Bucket
 from delivery import ledger
 from delivery.compose import Composer, RunContent
 from delivery.group_commit import GroupCommit
-from delivery.ledger import Leased
+from delivery.leases import Leased
 from delivery.model import RunStatus
-from delivery.outcome import Outcome, Patience, rest_after
-from delivery.refusals import RefusalStreak
+from delivery.outcome import Failed, Outcome, Patience, rest_after
+from delivery.refusals import RefusalStreak, words
 from foundation.clock import Clock
 from foundation.log import log_for
 from mail.reply import Broken, Reply, Stage
@@ -29,7 +29,9 @@ Connect = Callable[[Account], Awaitable[Transport | Reply | Broken]]
 LARGEST_LEASE = 500
 _LEASE_SECONDS = 0.5
 _PACE_WINDOW = timedelta(seconds=0.5)
-_IDLE_SECONDS = 15.0
+_IDLE = timedelta(seconds=15)
+# So long at most a lease that was made on an older look at the account can arrive after the account's fault.
+_FAULT_IS_NEWS = timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,27 @@ class Work:
     content: RunContent
 
 
+@dataclass(slots=True, eq=False)
+class Connection:
+    """One connection of a lane: to the account as it was at this version, and what it is at."""
+
+    version: int
+    opening: asyncio.Future[Transport | Reply | Broken] | None = None
+    transport: Transport | None = None
+    work: Work | None = None
+    begun: bool = False  # content of its work may be on its way
+
+    @property
+    def is_usable(self) -> bool:
+        return self.transport is not None and self.transport.usable
+
+    async def leave(self) -> None:
+        """Take leave of the server, if there is one."""
+        transport, self.transport = self.transport, None
+        if transport is not None:
+            await transport.close()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Office:
     """What all lanes share."""
@@ -48,7 +71,7 @@ class Office:
     commits: GroupCommit
     composer: Composer
     connect: Connect
-    send_all: Callable[["Lane"], Coroutine[None, None, None]]
+    send_all: Callable[["Lane", Connection], Coroutine[None, None, None]]
     patience: Patience
     wake: Callable[[], None]  # the leasing thread: a lane runs low, or has something to say
     stopping: asyncio.Event
@@ -57,79 +80,91 @@ class Office:
 class Lane:
     """One account's queue of leased deliveries, in memory only: the ledger knows what it holds.
 
-    room and outstanding may be asked from the leasing thread; everything else happens in the event loop.
+    room, outstanding and promise are for the leasing thread; everything else happens in the event loop. Each of the
+    three counts has one writer, so that both may read them: what was promised to the lane, what it has taken up, and
+    what it has settled.
     """
 
     def __init__(self, account: Account, office: Office) -> None:
         self.account = account
         self.office = office
         self._queue: deque[Work] = deque()
-        self._filled = asyncio.Event()
-        self._connections: dict[asyncio.Task[None], Transport | None] = {}
+        self._connections: dict[asyncio.Task[None], Connection] = {}
+        self._idle: list[asyncio.Future[None]] = []
         self._ceiling: int | None = None
         self._faults = 0
-        self._resting = False
+        self._rests_until = timedelta(0)
         self._bucket: Bucket | None = None
         self._streaks: dict[int, RefusalStreak] = {}
-        self._in_hand = 0
+        self._promised = 0
+        self._taken_up = 0
+        self._settled = 0
+        self._pacing = 0
+        self._wanted = 0
         self._pace = 0.0
         self._pace_since = office.clock.elapsed()
         self._pace_count = 0
 
-    # asked by the leasing thread
+    # called by the leasing thread
 
     def room(self, account: Account) -> int:
         """Return how many more deliveries this lane wants: half a second of work at the pace it has shown."""
-        if account.state == "failing":
-            return (
-                0 if self._queue or self._in_hand else 1
-            )  # one message tries whether the account is well again
-        pace = self._pace
+        if self._rests:
+            return 0
+        if account.state == State.FAILING:
+            # One message tries whether the account is well again.
+            return 0 if self.outstanding else 1
+        wanted = max(account.max_connections, int(self._pace * _LEASE_SECONDS))
         if account.rate_per_second is not None:
-            pace = min(pace, account.rate_per_second)
-        wanted = min(LARGEST_LEASE, max(account.max_connections, int(pace * _LEASE_SECONDS)))
-        return max(0, wanted - len(self._queue))
+            wanted = min(wanted, max(1, int(account.rate_per_second * _LEASE_SECONDS)))
+        self._wanted = min(wanted, LARGEST_LEASE)
+        return max(0, self._wanted - self._waiting)
 
     @property
     def outstanding(self) -> int:
         """How many deliveries are leased for this lane, and may not be in the account's usage yet."""
-        return len(self._queue) + self._in_hand
+        return self._promised - self._settled
+
+    def promise(self, deliveries: int) -> None:
+        """Count deliveries that are leased for this lane, before take has been called in the event loop."""
+        self._promised += deliveries
 
     # called in the event loop
 
     def take(self, account: Account, works: Collection[Work]) -> None:
-        """Add leased work, and open the connections that it wants."""
+        """Add leased work that was promised, and open the connections that it wants."""
         if account.rate_per_second != self.account.rate_per_second:
             self._bucket = None
         self.account = account
-        self._resting = False
         self._queue.extend(works)
-        if self.office.stopping.is_set():
-            self.close()
+        if self.office.stopping.is_set() or self._rests:
+            self._give_back_queue()
             return
-        self._filled.set()
-        most = min(account.max_connections, self._ceiling or account.max_connections)
-        for _ in range(min(most - len(self._connections), len(self._queue))):
-            self._open()
+        self._open_wanted()
+        self._wake_idle()
 
     def keep_only(self, running: Collection[int]) -> None:
         """Give back what is leased of runs that are paused, cancelled or ended."""
-        stays = deque(w for w in self._queue if w.item.run_id in running)
+        self._streaks = {r: s for r, s in self._streaks.items() if r in running}
         goes = [w for w in self._queue if w.item.run_id not in running]
-        self._queue = stays
+        self._queue = deque(w for w in self._queue if w.item.run_id in running)
         self._give_back(goes)
 
     def close(self) -> None:
-        """Begin nothing more: give back what has not begun; connections end after the message they are at."""
-        goes, self._queue = list(self._queue), deque()
-        self._give_back(goes)
-        self._filled.set()
+        """Begin nothing more: give back what has not begun, and wait only for what has."""
+        self._give_back_queue()
+        self._wake_idle()
+        for connection in self._connections.values():
+            if connection.opening is not None:
+                connection.opening.cancel()
+            elif connection.work and connection.transport and not connection.begun:
+                connection.transport.abort()
 
     def abort(self) -> None:
         """Cut all connections: what has its end given is in doubt, what has not is queued again."""
-        for transport in self._connections.values():
-            if transport is not None:
-                transport.abort()
+        for connection in self._connections.values():
+            if connection.transport is not None:
+                connection.transport.abort()
 
     @property
     def tasks(self) -> list[asyncio.Task[None]]:
@@ -137,109 +172,180 @@ class Lane:
 
     # called by the connections
 
-    async def next(self) -> Work | None:
+    async def next(self, connection: Connection) -> Work | None:
         """Return the next delivery to send; None when there has been none for a while, or none may begin."""
-        while not self._queue:
-            if self.office.stopping.is_set():
+        while not self.office.stopping.is_set() and self._may_stay(connection):
+            if self._queue:
+                connection.work, connection.begun = self._queue.popleft(), False
+                self._taken_up += 1
+                self._ask_for_more()
+                return connection.work
+            if not await self._more_comes():
                 return None
-            self._filled.clear()
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._filled.wait(), _IDLE_SECONDS)
-            if not self._filled.is_set():
-                return None
-        work = self._queue.popleft()
-        self._in_hand += 1
-        if len(self._queue) <= self._pace * _LEASE_SECONDS / 2:
-            self.office.wake()
-        return work
+        return None
 
-    def holds(self, task: asyncio.Task[None], transport: Transport | None) -> None:
-        """Note a connection's transport, so that a stop can cut it."""
-        self._connections[task] = transport
-
-    async def wait_for_rate(self) -> None:
+    async def wait_for_rate(self, connection: Connection) -> None:
         """Wait until the account's rate lets the next message go, or the lane is stopped."""
         rate = self.account.rate_per_second
         if rate is None:
             return
         bucket = self._bucket or Bucket(rate=rate)
         self._bucket, wait = bucket.take(self.office.clock.elapsed())
-        if wait:
+        if not wait:
+            return
+        self._pacing += 1
+        try:
+            if wait > _IDLE:
+                await connection.leave()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self.office.stopping.wait(), wait.total_seconds())
+        finally:
+            self._pacing -= 1
+            self._ask_for_more()
 
-    async def record(self, work: Work, outcome: Outcome, *, begun: bool) -> None:
+    def holds(self, connection: Connection, transport: Transport) -> None:
+        """Note that the server has taken a connection: there may be more of them."""
+        connection.transport = transport
+        self._open_wanted()
+
+    async def record(self, connection: Connection, work: Work, outcome: Outcome) -> None:
         """Write what an attempt came to; pause the run when its refusals have become too many in a row."""
         retry_at = self.office.clock.now() + self.office.patience.retry_delay
-        await self.office.commits.record(work.item, outcome, begun=begun, retry_at=retry_at)
-        self._in_hand -= 1
+        try:
+            await self.office.commits.record(
+                work.item, outcome, begun=connection.begun, retry_at=retry_at
+            )
+        finally:
+            connection.work = None
+            self._settled += 1
         self._measure()
         run_id = work.item.run_id
         refused = self._streaks.setdefault(run_id, RefusalStreak()).add(work.item.id, outcome)
-        if refused:
-            last = getattr(outcome, "reply", None)
-            reason = (
-                f"account {self.account.name}: {len(refused)} refusals in a row, the last: {last}"
-            )
-            log.warning("run paused by refusals", run_id=run_id, account_id=self.account.id)
-            self.office.commits.note(
-                lambda tx: ledger.set_status(
-                    tx,
-                    run_id,
-                    [RunStatus.RUNNING],
-                    to=RunStatus.PAUSED,
-                    reason=reason,
-                    refused_ids=refused,
-                )
-            )
+        if refused and isinstance(outcome, Failed):
+            self._pause_run(run_id, refused, words(outcome))
 
     def well(self) -> None:
         """Note that the server took part in a conversation as it should: ends a row of faults."""
-        if self._faults or self.account.state == "failing":
+        if self._faults or self.account.state == State.FAILING:
             self._faults = 0
             self.office.commits.note(lambda tx: account_store.recover(tx, self.account.id))
 
     def fault(self, answer: Reply | Broken, *, pause: bool) -> None:
         """Note a fault of the account: it rests, and what is leased for it is given back."""
-        words = f"{answer.stage}: {answer if isinstance(answer, Reply) else answer.detail}"
-        busy = len(self._connections) - 1
-        if not pause and busy > 0 and answer.stage in (Stage.CONNECT, Stage.BANNER):
+        said = f"{answer.stage}: {answer if isinstance(answer, Reply) else answer.detail}"
+        account_id = self.account.id
+        served = sum(c.is_usable for c in self._connections.values())
+        if served and not pause and answer.stage in (Stage.CONNECT, Stage.BANNER):
             # The others are being served: the server wants fewer connections, it is not sick.
-            self._ceiling = busy
-            log.info("fewer connections", account_id=self.account.id, now=busy, said=words)
+            self._ceiling = served
+            log.info("fewer connections", account_id=account_id, now=served, said=said)
             return
-        if self._resting:
+        if self._rests and not pause:
             return
-        self._resting = True
-        self._ceiling = None
         self._faults += 1
         rest = rest_after(self._faults)
         until = self.office.clock.now() + rest
-        account_id = self.account.id
-        log.warning(
-            "account rests", account_id=account_id, seconds=rest.total_seconds(), said=words
-        )
+        self._rests_until = self.office.clock.elapsed() + _FAULT_IS_NEWS
         if pause:
-            self.office.commits.note(lambda tx: account_store.pause(tx, account_id, words))
+            log.warning("account paused", account_id=account_id, said=said)
+            self.office.commits.note(lambda tx: account_store.pause(tx, account_id, said))
         else:
-            self.office.commits.note(lambda tx: account_store.rest(tx, account_id, words, until))
-        goes, self._queue = list(self._queue), deque()
-        self._give_back(goes)
+            seconds = rest.total_seconds()
+            log.warning("account rests", account_id=account_id, seconds=seconds, said=said)
+            self.office.commits.note(lambda tx: account_store.rest(tx, account_id, said, until))
+        self._give_back_queue()
 
-    def _open(self) -> None:
-        task = asyncio.get_running_loop().create_task(self.office.send_all(self))
-        self._connections[task] = None
-        task.add_done_callback(self._closed)
+    @property
+    def _rests(self) -> bool:
+        return self.office.clock.elapsed() < self._rests_until
+
+    @property
+    def _waiting(self) -> int:
+        return self._promised - self._taken_up + self._pacing
+
+    @property
+    def _most_connections(self) -> int:
+        most = self.account.max_connections
+        return most if self._ceiling is None else min(most, self._ceiling)
+
+    def _may_stay(self, connection: Connection) -> bool:
+        """Whether a connection is one too many, or to an account that was edited meanwhile."""
+        fits = len(self._connections) <= self.account.max_connections
+        return fits and connection.version == self.account.version
+
+    def _open_wanted(self) -> None:
+        """Open connections for the work that no idle one will take.
+
+        One at first, then at most twice as many as the server has taken: one that is down, or refuses our password, is
+        asked once and not fifty times.
+        """
+        if self.office.stopping.is_set() or self._rests:
+            return
+        taken = sum(c.is_usable for c in self._connections.values())
+        allowed = min(self._most_connections, max(1, 2 * taken))
+        idle = sum(not waiter.done() for waiter in self._idle)
+        for _ in range(min(allowed - len(self._connections), len(self._queue) - idle)):
+            connection = Connection(self.account.version)
+            task = asyncio.get_running_loop().create_task(self.office.send_all(self, connection))
+            self._connections[task] = connection
+            task.add_done_callback(self._closed)
 
     def _closed(self, task: asyncio.Task[None]) -> None:
         self._connections.pop(task, None)
+        if not self._connections:
+            self._ceiling = None
         if not task.cancelled() and task.exception() is not None:
             log.error("a connection ended in a bug", exc_info=task.exception())
+            self._rests_until = self.office.clock.elapsed() + _FAULT_IS_NEWS
+            self._give_back_queue()
+        # Work may have come while it was taking leave.
+        self._open_wanted()
         self.office.wake()
+
+    async def _more_comes(self) -> bool:
+        """Wait for work; return False when there has been none for a while."""
+        waiter = asyncio.get_running_loop().create_future()
+        self._idle.append(waiter)
+        try:
+            await asyncio.wait_for(waiter, _IDLE.total_seconds())
+        except TimeoutError:
+            return bool(self._queue)
+        finally:
+            self._idle.remove(waiter)
+        return True
+
+    def _wake_idle(self) -> None:
+        for waiter in self._idle:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    def _ask_for_more(self) -> None:
+        if 2 * self._waiting <= self._wanted:
+            self.office.wake()
+
+    def _pause_run(self, run_id: int, refused: Collection[int], last: str) -> None:
+        reason = f"account {self.account.name}: {len(refused)} refusals in a row, the last: {last}"
+        log.warning("run paused by refusals", run_id=run_id, account_id=self.account.id)
+        self.office.commits.note(
+            lambda tx: ledger.set_status(
+                tx,
+                run_id,
+                [RunStatus.RUNNING],
+                to=RunStatus.PAUSED,
+                reason=reason[:1000],
+                refused_ids=list(refused),
+            )
+        )
+
+    def _give_back_queue(self) -> None:
+        goes, self._queue = list(self._queue), deque()
+        self._give_back(goes)
 
     def _give_back(self, works: Collection[Work]) -> None:
         for work in works:
             self.office.commits.give_back(work.item)
+        self._taken_up += len(works)
+        self._settled += len(works)
 
     def _measure(self) -> None:
         self._pace_count += 1

@@ -1,31 +1,42 @@
-"""The ledger: each recipient of a run gets one email. The only writer of runs and deliveries.
+"""The ledger of runs: claimed, made into deliveries, started, paused, ended. One recipient's way is in delivery.leases.
 
-Every change of state names the state it leaves and looks at the row count: that is the lock. The counters of a run change
-in the transaction that changes its deliveries, so at any moment recipients is the sum of the others.
+Every change of state names the state it leaves and looks at the row count: that is the lock. The counters of a run
+change in the transaction that changes its deliveries, so at any moment recipients is the sum of the others.
 """
 
 import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import orjson
-from sqlalchemy import and_, case, exists, func, insert, literal, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Row,
+    Select,
+    and_,
+    case,
+    exists,
+    func,
+    insert,
+    literal,
+    null,
+    or_,
+    select,
+    union_all,
+    update,
+)
 
-from accounts.model import Account
 from audience.tables import recipients, suppressions
 from campaigns.model import Snapshot
 from delivery.model import DeliveryStatus, Origin, RunStatus
-from delivery.outcome import AccountFault, Failed, InDoubt, NotBegun, Outcome, Sent, TryAgain
-from delivery.tables import deliveries, run_audiences, runs
+from delivery.tables import deliveries, has_untried, run_audiences, runs
+from delivery.tally import Tally
 from storage.aliveness import current_epoch
 from storage.database import Tx, insert_into
-from storage.sequence import next_id
 
-_REPLY_CHARACTERS = 1000
-_TAKEN = (DeliveryStatus.LEASED, DeliveryStatus.SENDING)
 _UNSENT = (DeliveryStatus.QUEUED, DeliveryStatus.LEASED)
 
 
@@ -47,22 +58,6 @@ class NewRun:
     reason: str | None
     recipient_ceiling: int
     waits_for: int | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Leased:
-    """A delivery that this process may send, under its lease."""
-
-    id: int
-    run_id: int
-    lease: int
-    email: str
-    address_key: str
-    attempts: int
-    first_attempt_at: datetime | None
-    message_id: str | None
-    name: str
-    attributes: Mapping[str, Any]
 
 
 def must_lead(tx: Tx, epoch: int) -> None:
@@ -110,10 +105,9 @@ def claim(tx: Tx, new: NewRun, *, epoch: int, now: datetime) -> int:
         )
         .returning(runs.c.id)
     ).scalar_one()
-    if new.snapshot is not None:
-        rows = [
-            {"run_id": run_id, "audience_id": a} for a in dict.fromkeys(new.snapshot.audience_ids)
-        ]
+    audience_ids = () if new.snapshot is None else new.snapshot.audience_ids
+    rows = [{"run_id": run_id, "audience_id": a} for a in dict.fromkeys(audience_ids)]
+    if rows:
         tx.execute(insert(run_audiences), rows)
     return run_id
 
@@ -130,6 +124,7 @@ def materialise(tx: Tx, run_id: int, *, rows: int, now: datetime) -> bool:
     """
     run = tx.execute(
         select(
+            runs.c.id,
             runs.c.status,
             runs.c.cursor,
             runs.c.materialised,
@@ -139,70 +134,16 @@ def materialise(tx: Tx, run_id: int, *, rows: int, now: datetime) -> bool:
     ).one()
     if run.materialised:
         return True
-    audience_ids = list(
-        tx.execute(
-            select(run_audiences.c.audience_id).where(run_audiences.c.run_id == run_id)
-        ).scalars()
-    )
-    through = (
-        recipients.c.audience_id.in_(audience_ids),
-        recipients.c.id > run.cursor,
-        recipients.c.id <= run.recipient_ceiling,
-    )
-    upper = tx.execute(
-        select(func.max(recipients.c.id)).where(
-            recipients.c.id.in_(
-                select(recipients.c.id).where(*through).order_by(recipients.c.id).limit(rows)
-            )
-        )
-    ).scalar_one()
+    query = select(run_audiences.c.audience_id).where(run_audiences.c.run_id == run_id)
+    audience_ids = sorted(tx.execute(query).scalars())
+    upper = _end_of_piece(tx, run, audience_ids, rows)
     if upper is None:
         tx.execute(update(runs).where(runs.c.id == run_id).values(materialised=True))
         return True
-    cancelled = run.status == RunStatus.CANCELLED
-    status = case(
-        (literal(value=cancelled), DeliveryStatus.SKIPPED.value),
-        (suppressions.c.id.is_not(None), DeliveryStatus.SKIPPED.value),
-        else_=DeliveryStatus.QUEUED.value,
-    )
-    reason = case((literal(value=cancelled), "cancelled"), else_=suppressions.c.reason)
-    chosen = (
-        select(
-            literal(run_id),
-            recipients.c.id,
-            recipients.c.email,
-            recipients.c.address_key,
-            status,
-            reason,
-            literal(0),
-            literal(0),
-            literal(run.claimed_at, type_=deliveries.c.updated_at.type),
-            literal(now, type_=deliveries.c.updated_at.type),
-        )
-        .select_from(
-            recipients.outerjoin(
-                suppressions, suppressions.c.address_key == recipients.c.address_key
-            )
-        )
-        .where(*through, recipients.c.id <= upper)
-        .order_by(recipients.c.id)
-    )
-    columns = [
-        "run_id",
-        "recipient_id",
-        "email",
-        "address_key",
-        "status",
-        "reason",
-        "attempts",
-        "resends",
-        "next_attempt_at",
-        "updated_at",
-    ]
     # One person on two lists gets one email: the second row is refused by the unique key.
     made = tx.execute(
         insert_into(tx, deliveries)
-        .from_select(columns, chosen)
+        .from_select(_COLUMNS, _piece(run, audience_ids, upper, now))
         .on_conflict_do_nothing()
         .returning(deliveries.c.status)
     ).scalars()
@@ -221,26 +162,103 @@ def materialise(tx: Tx, run_id: int, *, rows: int, now: datetime) -> bool:
     return False
 
 
-def start(tx: Tx, run_id: int, now: datetime) -> bool:
-    """Let a claimed run go, once its deliveries are made and the run it waits for has nobody untried left."""
-    earlier = runs.alias("earlier")
-    untried = exists().where(
-        deliveries.c.run_id == earlier.c.id,
-        deliveries.c.status.in_(_UNSENT),
-        deliveries.c.attempts == 0,
+def _end_of_piece(
+    tx: Tx, run: Row[*tuple[Any, ...]], audience_ids: Sequence[int], size: int
+) -> int | None:
+    """Return the id of the last recipient of the next piece; None when nobody is left."""
+    if not audience_ids:
+        return None
+    # One walk along the index for each audience: a single IN would sort all that is left for every piece.
+    walks = [
+        select(
+            select(recipients.c.id)
+            .where(
+                recipients.c.audience_id == audience_id,
+                recipients.c.id > run.cursor,
+                recipients.c.id <= run.recipient_ceiling,
+            )
+            .order_by(recipients.c.id)
+            .limit(size)
+            .subquery()
+        )
+        for audience_id in audience_ids
+    ]
+    together = union_all(*walks).subquery()
+    next_ids = select(together.c.id).order_by(together.c.id).limit(size).subquery()
+    upper: int | None = tx.execute(select(func.max(next_ids.c.id))).scalar_one()
+    return upper
+
+
+_COLUMNS = (
+    "run_id",
+    "recipient_id",
+    "email",
+    "address_key",
+    "status",
+    "reason",
+    "attempts",
+    "resends",
+    "next_attempt_at",
+    "updated_at",
+)
+
+
+def _piece(
+    run: Row[*tuple[Any, ...]], audience_ids: Sequence[int], upper: int, now: datetime
+) -> Select[Any]:
+    """Return the deliveries to be made, in the order of _COLUMNS."""
+    cancelled = literal(value=run.status == RunStatus.CANCELLED)
+    instant = deliveries.c.updated_at.type
+    return (
+        select(
+            literal(run.id),
+            recipients.c.id,
+            recipients.c.email,
+            recipients.c.address_key,
+            case(
+                (cancelled, DeliveryStatus.SKIPPED.value),
+                (suppressions.c.id.is_not(None), DeliveryStatus.SKIPPED.value),
+                else_=DeliveryStatus.QUEUED.value,
+            ),
+            case((cancelled, "cancelled"), else_=suppressions.c.reason),
+            literal(0),
+            literal(0),
+            literal(run.claimed_at, type_=instant),
+            literal(now, type_=instant),
+        )
+        .select_from(
+            recipients.outerjoin(
+                suppressions, suppressions.c.address_key == recipients.c.address_key
+            )
+        )
+        .where(
+            recipients.c.audience_id.in_(audience_ids),
+            recipients.c.id > run.cursor,
+            recipients.c.id <= upper,
+        )
+        .order_by(recipients.c.id)
     )
-    waits = exists().where(
+
+
+def still_waits() -> ColumnElement[bool]:
+    """Return the condition that a run waits: the one before it has recipients to whom nothing was tried yet."""
+    earlier = runs.alias("earlier")
+    return exists().where(
         earlier.c.id == runs.c.waits_for,
         earlier.c.finished_at.is_(None),
-        or_(earlier.c.materialised.is_(False), untried),
+        or_(earlier.c.materialised.is_(False), has_untried(earlier.c.id)),
     )
+
+
+def start(tx: Tx, run_id: int, now: datetime) -> bool:
+    """Let a claimed run go, once its deliveries are made and the run it waits for has nobody untried left."""
     done = tx.execute(
         update(runs)
         .where(
             runs.c.id == run_id,
             runs.c.status == RunStatus.CLAIMED,
             runs.c.materialised.is_(True),
-            ~waits,
+            ~still_waits(),
         )
         .values(status=RunStatus.RUNNING, started_at=now)
     )
@@ -261,21 +279,40 @@ def set_status(
         update(runs)
         .where(runs.c.id == run_id, runs.c.status.in_(leaves), runs.c.finished_at.is_(None))
         .values(
-            status=to, reason=reason, refused_ids=None if refused_ids is None else list(refused_ids)
+            status=to,
+            reason=reason,
+            # A plain None would be JSON's null, which is not NULL.
+            refused_ids=null() if refused_ids is None else list(refused_ids),
         )
     )
     return done.rowcount == 1
 
 
 def skip_unsent(tx: Tx, run_id: int, *, reason: str, now: datetime) -> int:
-    """Skip whatever of a run was surely not sent; return how many. What is on its way keeps going."""
-    done = tx.execute(
+    """Skip whatever of a run was surely not sent; return how many are not queued any more.
+
+    What is on its way keeps going. What was to be sent again by the rule for doubts is in doubt as it was before: its
+    first try may have arrived.
+    """
+    unsent = and_(deliveries.c.run_id == run_id, deliveries.c.status.in_(_UNSENT))
+    settled = {"updated_at": now, "lease": None}
+    doubts = tx.execute(
         update(deliveries)
-        .where(deliveries.c.run_id == run_id, deliveries.c.status.in_(_UNSENT))
-        .values(status=DeliveryStatus.SKIPPED, reason=reason, updated_at=now, lease=None)
-    )
-    _count(tx, run_id, queued=-done.rowcount, skipped=done.rowcount)
-    return done.rowcount
+        .where(unsent, deliveries.c.resends > 0)
+        .values(
+            status=DeliveryStatus.IN_DOUBT, reason=f"in doubt; not sent again: {reason}", **settled
+        )
+    ).rowcount
+    skipped = tx.execute(
+        update(deliveries)
+        .where(unsent, deliveries.c.resends == 0)
+        .values(status=DeliveryStatus.SKIPPED, reason=reason, **settled)
+    ).rowcount
+    tally = Tally()
+    tally.move(run_id, DeliveryStatus.QUEUED, DeliveryStatus.IN_DOUBT, doubts)
+    tally.move(run_id, DeliveryStatus.QUEUED, DeliveryStatus.SKIPPED, skipped)
+    tally.write(tx)
+    return doubts + skipped
 
 
 def requeue_refused(tx: Tx, run_id: int, now: datetime) -> int:
@@ -292,36 +329,48 @@ def requeue_refused(tx: Tx, run_id: int, now: datetime) -> int:
             status=DeliveryStatus.QUEUED,
             reason=None,
             next_attempt_at=now,
+            first_attempt_at=None,  # the time until somebody clicked is not counted as trying
             updated_at=now,
             lease=None,
         )
     )
-    _count(tx, run_id, queued=done.rowcount, failed=-done.rowcount)
+    tally = Tally()
+    tally.move(run_id, DeliveryStatus.FAILED, DeliveryStatus.QUEUED, done.rowcount)
+    tally.write(tx)
     return done.rowcount
 
 
 def finish(tx: Tx, run_id: int, now: datetime) -> bool:
-    """End a run in which nothing is queued, leased or sending any more; return whether it ended now."""
+    """End a run in which nothing is queued, leased or sending any more; return whether it ended now.
+
+    One that refusals have paused is kept open for the person who may queue those refusals again.
+    """
     everybody_failed = and_(runs.c.recipients > 0, runs.c.failed == runs.c.recipients)
+    cancelled = runs.c.status == RunStatus.CANCELLED
     done = tx.execute(
         update(runs)
         .where(
             runs.c.id == run_id,
             runs.c.finished_at.is_(None),
             runs.c.materialised.is_(True),
-            runs.c.status.in_(
-                [RunStatus.RUNNING, RunStatus.PAUSED, RunStatus.HELD, RunStatus.CANCELLED]
+            or_(
+                runs.c.status.in_([RunStatus.RUNNING, RunStatus.HELD, RunStatus.CANCELLED]),
+                and_(runs.c.status == RunStatus.PAUSED, runs.c.refused_ids.is_(null())),
             ),
             runs.c.queued == 0,
             runs.c.sending == 0,
         )
         .values(
             status=case(
-                (runs.c.status == RunStatus.CANCELLED, RunStatus.CANCELLED.value),
+                (cancelled, RunStatus.CANCELLED.value),
                 (everybody_failed, RunStatus.FAILED.value),
                 else_=RunStatus.COMPLETED.value,
             ),
-            reason=case((everybody_failed, "every recipient failed"), else_=runs.c.reason),
+            reason=case(
+                (cancelled, runs.c.reason),
+                (everybody_failed, "every recipient failed"),
+                else_=None,
+            ),
             finished_at=now,
         )
     )
@@ -339,285 +388,3 @@ def mark_told(tx: Tx, schedule_ids: Sequence[int]) -> None:
         )
         .values(told=True)
     )
-
-
-def lease(
-    tx: Tx, run_id: int, account: Account, *, limit: int, epoch: int, now: datetime
-) -> list[Leased]:
-    """Take up to limit deliveries of a running run for this account. The transaction is durable, before their first byte.
-
-    Raises SteppedDown.
-    """
-    must_lead(tx, epoch)
-    number = next_id(tx, "leases")
-    chosen = (
-        select(deliveries.c.id)
-        .where(
-            deliveries.c.run_id == run_id,
-            deliveries.c.status == DeliveryStatus.QUEUED,
-            deliveries.c.next_attempt_at <= now,
-            # A doubt is sent again through the account that it was sent by, so that a receiver can drop the repeat.
-            or_(deliveries.c.resends == 0, deliveries.c.account_id == account.id),
-            exists().where(runs.c.id == run_id, runs.c.status == RunStatus.RUNNING),
-        )
-        .order_by(deliveries.c.next_attempt_at, deliveries.c.id)
-        .limit(limit)
-    )
-    taken = tx.execute(
-        update(deliveries)
-        .where(deliveries.c.id.in_(chosen), deliveries.c.status == DeliveryStatus.QUEUED)
-        .values(
-            status=DeliveryStatus.LEASED,
-            lease=number,
-            epoch=epoch,
-            account_id=account.id,
-            updated_at=now,
-        )
-        .returning(
-            deliveries.c.id,
-            deliveries.c.recipient_id,
-            deliveries.c.email,
-            deliveries.c.address_key,
-            deliveries.c.attempts,
-            deliveries.c.first_attempt_at,
-            deliveries.c.message_id,
-        )
-    ).all()
-    people = {
-        r.id: r
-        for r in tx.execute(
-            select(recipients.c.id, recipients.c.name, recipients.c.attributes).where(
-                recipients.c.id.in_([t.recipient_id for t in taken])
-            )
-        )
-    }
-    found = []
-    for t in sorted(taken, key=lambda t: t.id):  # RETURNING promises no order
-        # A recipient who was removed meanwhile is caught by the fence, and skipped there.
-        person = people.get(t.recipient_id)
-        found.append(
-            Leased(
-                id=t.id,
-                run_id=run_id,
-                lease=number,
-                email=t.email,
-                address_key=t.address_key,
-                attempts=t.attempts,
-                first_attempt_at=t.first_attempt_at,
-                message_id=t.message_id,
-                name=person.name if person else "",
-                attributes=person.attributes if person else {},
-            )
-        )
-    return found
-
-
-def mark_sending(tx: Tx, item: Leased, *, epoch: int, message_id: str, now: datetime) -> bool:
-    """The fence: say that content may reach the server from now on; return False when it must not.
-
-    Committed before the first byte of content goes out: from here on a crash is "in doubt", never "unsent". A cancel, a pause or an
-    unsubscribe that was answered before is obeyed, since all of it is asked in this one statement.
-    """
-    done = tx.execute(
-        update(deliveries)
-        .where(
-            deliveries.c.id == item.id,
-            deliveries.c.status == DeliveryStatus.LEASED,
-            deliveries.c.lease == item.lease,
-            deliveries.c.epoch == epoch,
-            exists().where(runs.c.id == item.run_id, runs.c.status == RunStatus.RUNNING),
-            ~exists().where(suppressions.c.address_key == deliveries.c.address_key),
-            exists().where(recipients.c.id == deliveries.c.recipient_id),
-        )
-        .values(status=DeliveryStatus.SENDING, message_id=message_id, updated_at=now)
-    )
-    if done.rowcount:
-        _count(tx, item.run_id, queued=-1, sending=1)
-    return done.rowcount == 1
-
-
-def record(
-    tx: Tx,
-    item: Leased,
-    outcome: Outcome,
-    *,
-    begun: bool,
-    epoch: int,
-    retry_at: datetime,
-    now: datetime,
-) -> bool:
-    """Write what an attempt came to, at once after the reply.
-
-    begun: the fence was passed. retry_at: when a doubt is sent again, where the campaign's rule says so. Returns False when the row is
-    no longer ours (cancelled meanwhile, or another process leads): then what stands there stands.
-    """
-    leaves = DeliveryStatus.SENDING if begun else DeliveryStatus.LEASED
-    values = _values(tx, item, outcome, begun=begun, retry_at=retry_at, now=now)
-    done = tx.execute(
-        update(deliveries)
-        .where(
-            deliveries.c.id == item.id,
-            deliveries.c.status == leaves,
-            deliveries.c.lease == item.lease,
-            deliveries.c.epoch == epoch,
-        )
-        .values(**values, updated_at=now, lease=None)
-    )
-    if not done.rowcount:
-        return False
-    changes = Counter({"sending" if begun else "queued": -1})
-    changes[_counter(values["status"])] += 1
-    _count(tx, item.run_id, **changes)
-    return True
-
-
-def _values(
-    tx: Tx, item: Leased, outcome: Outcome, *, begun: bool, retry_at: datetime, now: datetime
-) -> dict[str, Any]:
-    tried = {"attempts": item.attempts + 1, "first_attempt_at": item.first_attempt_at or now}
-    match outcome:
-        case Sent(reply):
-            return tried | _said(reply) | {"status": DeliveryStatus.SENT, "reason": None}
-        case Failed(reply, reason):
-            said = {} if reply is None else _said(reply)
-            return tried | said | {"status": DeliveryStatus.FAILED, "reason": reason}
-        case InDoubt(reason):
-            return tried | _doubt(tx, item, reason, retry_at)
-        case TryAgain(answer, at):
-            said = _said(answer) | {"next_attempt_at": at}
-            return (
-                tried
-                | said
-                | _unsent(tx, item, reason="the server put it off, or the connection broke")
-            )
-        case AccountFault(answer):
-            return _said(answer) | _unsent(tx, item, reason=None)
-        case NotBegun():
-            return _unsent(tx, item, reason=None)
-
-
-def _unsent(tx: Tx, item: Leased, *, reason: str | None) -> dict[str, Any]:
-    """Where a delivery goes that was surely not handed over: back to the queue, unless nobody may write to it now."""
-    stop = tx.execute(
-        select(
-            runs.c.status,
-            select(suppressions.c.reason)
-            .where(suppressions.c.address_key == item.address_key)
-            .scalar_subquery()
-            .label("suppressed"),
-            exists()
-            .where(
-                recipients.c.id
-                == select(deliveries.c.recipient_id)
-                .where(deliveries.c.id == item.id)
-                .scalar_subquery()
-            )
-            .label("there"),
-        ).where(runs.c.id == item.run_id)
-    ).one()
-    if stop.status == RunStatus.CANCELLED:
-        return {"status": DeliveryStatus.SKIPPED, "reason": "cancelled"}
-    if stop.suppressed is not None:
-        return {"status": DeliveryStatus.SKIPPED, "reason": stop.suppressed}
-    if not stop.there:
-        return {"status": DeliveryStatus.SKIPPED, "reason": "removed"}
-    return {"status": DeliveryStatus.QUEUED, "reason": reason}
-
-
-def _doubt(tx: Tx, item: Leased, reason: str, retry_at: datetime) -> dict[str, Any]:
-    """Where a doubt goes: held for a person, or by the campaign's rule sent again, once."""
-    row = tx.execute(
-        select(runs.c.content, runs.c.status, deliveries.c.resends)
-        .join(deliveries, deliveries.c.run_id == runs.c.id)
-        .where(deliveries.c.id == item.id)
-    ).one()
-    may_resend = row.content.get("in_doubt") == "resend" and row.resends == 0
-    if may_resend and row.status != RunStatus.CANCELLED:
-        return {
-            "status": DeliveryStatus.QUEUED,
-            "reason": f"in doubt, sent again by the campaign's rule: {reason}",
-            "resends": 1,
-            "next_attempt_at": retry_at,
-        }
-    return {"status": DeliveryStatus.IN_DOUBT, "reason": reason}
-
-
-def _said(answer: Any) -> dict[str, Any]:
-    code = getattr(answer, "code", None)
-    text = answer.detail if code is None else answer.text
-    return {"smtp_code": code, "smtp_reply": text[:_REPLY_CHARACTERS]}
-
-
-def _counter(status: DeliveryStatus) -> str:
-    return "queued" if status in _UNSENT else str(status)
-
-
-def _count(tx: Tx, run_id: int, **changes: int) -> None:
-    values = {name: runs.c[name] + by for name, by in changes.items() if by}
-    if values:
-        tx.execute(update(runs).where(runs.c.id == run_id).values(**values))
-
-
-def take_over(
-    tx: Tx, *, same_boot: Sequence[int], epoch: int, retry_delay: timedelta, now: datetime
-) -> Counter[str]:
-    """Settle what older epochs left leased or sending; return how many went where.
-
-    same_boot: the older epochs of this boot. There only the process died, so every commit it made is here: leased is surely
-    unsent. Otherwise the machine died and the log's tail may be lost: whatever was leased may have been sent.
-    """
-    left = tx.execute(
-        select(
-            deliveries.c.id,
-            deliveries.c.run_id,
-            deliveries.c.status,
-            deliveries.c.epoch,
-            deliveries.c.resends,
-            runs.c.status.label("run_status"),
-            runs.c.content,
-        )
-        .join(runs, runs.c.id == deliveries.c.run_id)
-        .where(deliveries.c.status.in_(_TAKEN), deliveries.c.epoch < epoch)
-    ).all()
-    went: Counter[str] = Counter()
-    for row in left:
-        unsent = row.status == DeliveryStatus.LEASED and row.epoch in same_boot
-        values: dict[str, Any]
-        if unsent and row.run_status == RunStatus.CANCELLED:
-            values = {"status": DeliveryStatus.SKIPPED, "reason": "cancelled"}
-        elif unsent:
-            values = {"status": DeliveryStatus.QUEUED}
-        elif (
-            row.content.get("in_doubt") == "resend"
-            and row.resends == 0
-            and row.run_status != RunStatus.CANCELLED
-        ):
-            values = {
-                "status": DeliveryStatus.QUEUED,
-                "reason": "in doubt after a crash, sent again by the campaign's rule",
-                "resends": 1,
-                "attempts": deliveries.c.attempts + 1,
-                "first_attempt_at": func.coalesce(
-                    deliveries.c.first_attempt_at, literal(now, type_=deliveries.c.updated_at.type)
-                ),
-                "next_attempt_at": now + retry_delay,
-            }
-        else:
-            values = {
-                "status": DeliveryStatus.IN_DOUBT,
-                "attempts": deliveries.c.attempts + 1,
-                "reason": "the process was stopped while the mail was on its way"
-                if row.epoch in same_boot
-                else "the machine was stopped while the mail may have been on its way",
-            }
-        tx.execute(
-            update(deliveries)
-            .where(deliveries.c.id == row.id, deliveries.c.status == row.status)
-            .values(**values, updated_at=now, lease=None)
-        )
-        was = "sending" if row.status == DeliveryStatus.SENDING else "queued"
-        changes = Counter({was: -1})
-        changes[_counter(values["status"])] += 1
-        _count(tx, row.run_id, **changes)
-        went[f"{row.status} -> {values['status']}"] += 1
-    return went

@@ -148,8 +148,8 @@ class SlotDecision:
 class Standing:
     """How far a schedule has been decided.
 
-    decided_day is the local day of the last slot that was claimed, held or skipped by a person; keys are those decided near
-    and after the watermark; claimed counts claimed slots.
+    decided_day is the local day of the last slot that was claimed, held or skipped by a person; keys are those decided
+    near and after the watermark; claimed counts claimed slots.
     """
 
     watermark: datetime
@@ -166,7 +166,7 @@ class Standing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Predecessor:
-    """The newest unfinished run of a schedule. untried: it has recipients nobody wrote to yet; waits: it waits itself."""
+    """The newest unfinished run of a schedule. untried: some of it were not written to yet; waits: it waits itself."""
 
     run_id: int
     untried: bool

@@ -31,10 +31,11 @@ class TryAgain:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """Refused for good, or put off for too long. reply is None when the message never reached a server."""
+    """Refused for good, or (gave_up) put off for too long. reply is None when the last attempt had none."""
 
     reply: Reply | None
     reason: str
+    gave_up: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,7 @@ class InDoubt:
 
 @dataclass(frozen=True, slots=True)
 class AccountFault:
-    """The account's fault, not the recipient's: no try is counted, and the account rests or (pause) waits for a person."""
+    """The account's fault, not the recipient's: no try is counted; the account rests, or (pause) waits for a person."""
 
     answer: Reply | Broken
     pause: bool
@@ -54,7 +55,7 @@ class AccountFault:
 
 @dataclass(frozen=True, slots=True)
 class NotBegun:
-    """Our own fence said no; nothing was sent."""
+    """Nothing was sent, and nobody is at fault: our own fence said no, or a connection had been closed while idle."""
 
 
 Outcome = Sent | TryAgain | Failed | InDoubt | AccountFault | NotBegun
@@ -102,7 +103,8 @@ def judge(
         case Reply() | Broken():
             if now - first_attempt_at >= patience.give_up_after:
                 reply = answer if isinstance(answer, Reply) else None
-                return Failed(reply, f"gave up after {attempts} tries; the last: {_words(answer)}")
+                reason = f"gave up after {attempts} tries; the last: {_words(answer)}"
+                return Failed(reply, reason, gave_up=True)
             return TryAgain(answer, now + backoff(attempts, patience.retry_delay, roll))
         case _:
             assert_never(answer)
@@ -111,7 +113,8 @@ def judge(
 def is_account_fault(answer: Reply | Broken) -> bool:
     """Whether the account or its server is at fault: anything before MAIL, a break at MAIL, a 5xx or 421 to MAIL.
 
-    552 and 555 to MAIL, and 553 about an address that needs SMTPUTF8, are about the message (SIZE, parameters).
+    552 and 555 to MAIL, and others that speak of its size, its encoding or SMTPUTF8, are about the message: else one
+    message that a server does not like would be first in the queue for ever, and rest the account each time.
     """
     if answer.stage in _BEFORE_MAIL:
         return True
@@ -145,7 +148,9 @@ def is_bad_address(reply: Reply) -> bool:
 
 
 def _is_about_the_message(reply: Reply) -> bool:
-    return reply.code in (552, 555) or (reply.code == 553 and "SMTPUTF8" in reply.text)
+    # RFC 3463: 5.2.3 and 5.3.4 the message is too big, 5.6.x its content or encoding.
+    of_the_message = reply.text.lstrip().startswith(("5.2.3", "5.3.4", "5.6."))
+    return of_the_message or reply.code in (552, 555) or "SMTPUTF8" in reply.text.upper()
 
 
 def _refusal(reply: Reply) -> str:

@@ -1,4 +1,4 @@
-"""What the ledger says: runs, deliveries, slots, for pages, reports and the dispatcher. Reads only."""
+"""What the ledger says: runs, deliveries, slots, for pages, reports and the scheduler. Reads only."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from delivery.model import (
     RunStatus,
     SlotRow,
 )
-from delivery.tables import deliveries, run_audiences, runs, slots
+from delivery.tables import deliveries, has_untried, run_audiences, runs, slots
 from foundation.errors import NotFound
 from storage.database import Tx
 
@@ -126,22 +126,13 @@ def schedules_on_their_way(tx: Tx) -> dict[int, set[RunStatus]]:
 
 def predecessors(tx: Tx, schedule_ids: Collection[int]) -> dict[int, Predecessor]:
     """Return, for each of these schedules that has an unfinished run, what a new slot would overlap with."""
-    untried = (
-        select(deliveries.c.id)
-        .where(
-            deliveries.c.run_id == runs.c.id,
-            deliveries.c.status.in_([DeliveryStatus.QUEUED, DeliveryStatus.LEASED]),
-            deliveries.c.attempts == 0,
-        )
-        .exists()
-    )
     query = (
         select(
             runs.c.id,
             runs.c.schedule_id,
             runs.c.waits_for,
             runs.c.status,
-            or_(runs.c.materialised.is_(False), untried).label("untried"),
+            or_(runs.c.materialised.is_(False), has_untried(runs.c.id)).label("untried"),
         )
         .where(runs.c.schedule_id.in_(schedule_ids), runs.c.finished_at.is_(None))
         .order_by(runs.c.id)
@@ -199,7 +190,7 @@ def eta_seconds(run: Run, now: datetime) -> float | None:
 def totals_by_run_status(tx: Tx) -> dict[str, int]:
     """Return how many runs stand how."""
     query = select(runs.c.status, func.count()).group_by(runs.c.status)
-    return {status: count for status, count in tx.execute(query)}
+    return dict(tx.execute(query).tuples().all())
 
 
 def totals_by_delivery_status(tx: Tx) -> dict[str, int]:
@@ -237,50 +228,6 @@ def delivery_email(tx: Tx, delivery_id: int) -> str | None:
     query = select(deliveries.c.email).where(deliveries.c.id == delivery_id)
     found: str | None = tx.execute(query).scalar_one_or_none()
     return found
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Progress:
-    """A run that has not ended, as the dispatcher looks at it many times a second: without its content."""
-
-    id: int
-    status: RunStatus
-    materialised: bool
-    queued: int
-    sending: int
-
-
-def progress(tx: Tx) -> list[Progress]:
-    """Return how all unfinished runs stand, oldest first."""
-    query = (
-        select(runs.c.id, runs.c.status, runs.c.materialised, runs.c.queued, runs.c.sending)
-        .where(runs.c.finished_at.is_(None))
-        .order_by(runs.c.id)
-    )
-    return [
-        Progress(
-            id=r.id,
-            status=RunStatus(r.status),
-            materialised=r.materialised,
-            queued=r.queued,
-            sending=r.sending,
-        )
-        for r in tx.execute(query)
-    ]
-
-
-def has_due(tx: Tx, run_id: int, now: datetime) -> bool:
-    """Return whether anything of a run may go now."""
-    query = (
-        select(deliveries.c.id)
-        .where(
-            deliveries.c.run_id == run_id,
-            deliveries.c.status == DeliveryStatus.QUEUED,
-            deliveries.c.next_attempt_at <= now,
-        )
-        .limit(1)
-    )
-    return tx.execute(query).first() is not None
 
 
 def count_accepted_twice(tx: Tx, run_id: int) -> int:

@@ -1,9 +1,13 @@
-"""Notices when a server refuses one recipient after the other for the sender's sake, not for theirs."""
+"""Notices when one recipient after the other is refused for the sender's sake, or the content's, not for theirs."""
 
-from collections.abc import Sequence
-
-from delivery.outcome import Failed, Outcome, is_bad_address, is_policy_refusal
-from mail.reply import Reply
+from delivery.outcome import (
+    AccountFault,
+    Failed,
+    NotBegun,
+    Outcome,
+    is_bad_address,
+    is_policy_refusal,
+)
 
 LONGEST_STREAK = 20
 
@@ -12,27 +16,39 @@ class RefusalStreak:
     """The refusals in a row of one run through one account."""
 
     def __init__(self) -> None:
-        self._refused: list[tuple[int, Reply]] = []
+        self._refused: list[tuple[int, Failed]] = []
 
-    def add(self, delivery_id: int, outcome: Outcome) -> Sequence[int] | None:
-        """Count one outcome; return the refused deliveries when they have become too many in a row.
+    def add(self, delivery_id: int, outcome: Outcome) -> tuple[int, ...]:
+        """Count one outcome; return the refused deliveries once they are too many in a row, else none.
 
-        Too many are twenty that all speak of the sender (5.4.5, 5.7.x) or all say one and the same; refusals that speak
-        of the address (5.1.x) are a bad list and count for nothing.
+        Too many are twenty that all speak of the sender (5.4.5, 5.7.x) or all say one and the same. A refusal that
+        speaks of the address (5.1.x) is a bad list: it ends the row, as a mail that was taken does.
         """
-        reply = outcome.reply if isinstance(outcome, Failed) else None
-        if reply is None or is_bad_address(reply):
+        if isinstance(outcome, NotBegun | AccountFault):
+            return ()
+        if not isinstance(outcome, Failed) or outcome.gave_up or _is_about_the_address(outcome):
             self._refused = []
-            return None
-        if self._refused and not _alike([*(r for _, r in self._refused), reply]):
+            return ()
+        if not _alike([*(failed for _, failed in self._refused), outcome]):
             self._refused = []
-        self._refused.append((delivery_id, reply))
+        self._refused.append((delivery_id, outcome))
         if len(self._refused) < LONGEST_STREAK:
-            return None
+            return ()
         ids = tuple(i for i, _ in self._refused)
         self._refused = []
         return ids
 
 
-def _alike(replies: Sequence[Reply]) -> bool:
-    return all(is_policy_refusal(r) for r in replies) or len({r.text for r in replies}) == 1
+def words(failed: Failed) -> str:
+    """Return what was said: the server's own words where it said something."""
+    return failed.reason if failed.reply is None else str(failed.reply)
+
+
+def _is_about_the_address(failed: Failed) -> bool:
+    return failed.reply is not None and is_bad_address(failed.reply)
+
+
+def _alike(row: list[Failed]) -> bool:
+    if len({words(failed) for failed in row}) == 1:
+        return True
+    return all(failed.reply is not None and is_policy_refusal(failed.reply) for failed in row)

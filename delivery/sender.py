@@ -4,94 +4,129 @@ import asyncio
 import random
 
 from campaigns.render import RenderError
-from delivery.lane import Lane, Work
-from delivery.outcome import AccountFault, Failed, NotBegun, Outcome, judge
-from mail.message import Message
+from delivery.lane import Connection, Lane, Work
+from delivery.outcome import AccountFault, Failed, InDoubt, NotBegun, Outcome, judge
+from foundation.errors import SendonceError
+from foundation.log import log_for
 from mail.reply import Broken, Reply, Stage, Withdrawn
 from mail.transport import Transport
+
+log = log_for(__name__)
 
 # The dice for the jitter of retries; nothing secret hangs on it.
 _dice = random.Random()  # noqa: S311
 
 
-async def send_all(lane: Lane) -> None:
+async def send_all(lane: Lane, connection: Connection) -> None:
     """Send what the lane has, until it has nothing more or its account is at fault."""
-    task = asyncio.current_task()
-    assert task is not None
-    transport: Transport | None = None
     try:
-        while (work := await lane.next()) is not None:
-            fresh = transport is None or not transport.usable
-            if fresh:
-                opened = await lane.office.connect(lane.account)
-                if isinstance(opened, Reply | Broken):
-                    outcome = _judge(lane, work, opened)
-                    assert isinstance(outcome, AccountFault)
-                    lane.fault(opened, pause=outcome.pause)
-                    await lane.record(work, outcome, begun=False)
-                    return
-                transport = opened
-                lane.holds(task, transport)
-            assert transport is not None
-            if not await _send_one(lane, work, transport, fresh=fresh):
+        while (work := await lane.next(connection)) is not None:
+            if not await _send_one(lane, connection, work):
                 return
     finally:
-        if transport is not None:
-            await transport.close()
+        await connection.leave()
 
 
-async def _send_one(lane: Lane, work: Work, transport: Transport, *, fresh: bool) -> bool:
-    """Send one message and write what came of it; return False when the account is at fault."""
-    await lane.wait_for_rate()
-    office = lane.office
+async def _send_one(lane: Lane, connection: Connection, work: Work) -> bool:
+    """See one delivery to its outcome, and write that; return False when this connection must not go on."""
+    outcome: Outcome
     try:
-        message = office.composer.compose(work.item, work.content, lane.account, office.clock.now())
+        outcome = await _attempt(lane, connection, work)
+        goes_on = not isinstance(outcome, AccountFault)
+    except Exception as error:
+        log.exception("sending an email met a bug", delivery_id=work.item.id)
+        outcome, goes_on = _after_a_bug(error, begun=connection.begun), False
+    await lane.record(connection, work, outcome)
+    return goes_on
+
+
+def _after_a_bug(error: Exception, *, begun: bool) -> Outcome:
+    """Say what is known of a delivery whose sending raised.
+
+    Failed, not queued: else it would be first in the queue for ever. A bug that meets everybody pauses the run after
+    twenty, and they can be queued again.
+    """
+    if begun:
+        return InDoubt("an error of our own while the email was on its way, the log says more")
+    return Failed(
+        None, f"an error of our own ({type(error).__name__}), nothing was sent; the log says more"
+    )
+
+
+async def _attempt(lane: Lane, connection: Connection, work: Work) -> Outcome:
+    """Try to hand one message over; return what that means."""
+    office = lane.office
+    # Before the connection is opened: a server does not wait long for a first message.
+    await lane.wait_for_rate(connection)
+    if office.stopping.is_set():
+        return NotBegun()
+    is_fresh = not connection.is_usable
+    if is_fresh:
+        fault = await _open(lane, connection)
+        if fault is not None:
+            return _conclude(lane, work, fault, is_fresh=True)
+    if connection.transport is None:  # stopped meanwhile
+        return NotBegun()
+    message_id = office.composer.message_id(work.item, lane.account)
+    try:
+        message = office.composer.compose(
+            work.item, work.content, lane.account, message_id=message_id, now=office.clock.now()
+        )
     except RenderError as error:
-        await lane.record(work, Failed(None, error.message), begun=False)
-        return True
-    answer, begun = await _hand_over(lane, work, transport, message)
-    outcome = _judge(lane, work, answer)
-    if isinstance(outcome, AccountFault) and isinstance(answer, Broken) and not fresh:
-        # A connection that was kept open and is closed now: servers do that, it is nobody's fault.
-        outcome = NotBegun()
-    if isinstance(outcome, AccountFault):
-        lane.fault(outcome.answer, pause=outcome.pause)
-    elif not isinstance(answer, Withdrawn):
-        lane.well()
-    await lane.record(work, outcome, begun=begun)
-    return not isinstance(outcome, AccountFault)
+        return Failed(None, f"{error.field}: {error.message}")
 
-
-async def _hand_over(
-    lane: Lane, work: Work, transport: Transport, message: Message
-) -> tuple[Reply | Broken | Withdrawn, bool]:
-    begun = False
-
-    async def before_content() -> bool:
-        nonlocal begun
-        if lane.office.stopping.is_set():
+    async def fence() -> bool:
+        if office.stopping.is_set():
             return False
         # Committed before the first byte of content goes out: from here on a crash is "in doubt", never "unsent".
-        begun = await lane.office.commits.intend(
-            work.item,
-            account_id=lane.account.id,
-            message_id=lane.office.composer.message_id(work.item, lane.account),
+        connection.begun = await office.commits.intend(
+            work.item, account_id=lane.account.id, message_id=message_id
         )
-        return begun
+        return connection.begun
 
-    answer = await transport.send(message, before_content)
-    return answer, begun
+    answer = await connection.transport.send(message, fence)
+    return _conclude(lane, work, answer, is_fresh=is_fresh)
 
 
-def _judge(lane: Lane, work: Work, answer: Reply | Broken | Withdrawn) -> Outcome:
-    now = lane.office.clock.now()
-    if (
-        isinstance(answer, Broken)
-        and answer.stage == Stage.END_GIVEN
-        and lane.office.stopping.is_set()
-    ):
+async def _open(lane: Lane, connection: Connection) -> Reply | Broken | None:
+    """Open the connection; return what stands against it. A stop ends the attempt, with nothing against it."""
+    await connection.leave()
+    connection.opening = asyncio.ensure_future(_connect(lane))
+    try:
+        opened = await connection.opening
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
+        return None
+    finally:
+        connection.opening = None
+    if isinstance(opened, Reply | Broken):
+        return opened
+    lane.holds(connection, opened)
+    return None
+
+
+async def _connect(lane: Lane) -> Transport | Reply | Broken:
+    try:
+        return await lane.office.connect(lane.account)
+    except SendonceError as error:
+        return Broken(stage=Stage.CONNECT, detail=error.message)
+    except Exception as error:
+        log.exception("connecting met a bug", account_id=lane.account.id)
+        detail = f"An error of our own ({type(error).__name__}), the log says more"
+        return Broken(stage=Stage.CONNECT, detail=detail)
+
+
+def _conclude(
+    lane: Lane, work: Work, answer: Reply | Broken | Withdrawn, *, is_fresh: bool
+) -> Outcome:
+    """Return what the answer means, and tell the lane what it says of the account."""
+    stopping = lane.office.stopping.is_set()
+    if isinstance(answer, Broken) and answer.stage == Stage.END_GIVEN and stopping:
         answer = Broken(stage=answer.stage, detail="the server had not answered when we stopped")
-    return judge(
+    now = lane.office.clock.now()
+    outcome = judge(
         answer,
         attempts=work.item.attempts + 1,
         first_attempt_at=work.item.first_attempt_at or now,
@@ -99,3 +134,13 @@ def _judge(lane: Lane, work: Work, answer: Reply | Broken | Withdrawn) -> Outcom
         patience=lane.office.patience,
         roll=_dice.random(),
     )
+    if isinstance(answer, Broken) and not isinstance(outcome, InDoubt) and stopping:
+        return NotBegun()  # cut by ourselves
+    if isinstance(outcome, AccountFault):
+        if isinstance(answer, Broken) and not is_fresh:
+            # A connection that was kept open and is closed now: servers do that, it is nobody's fault.
+            return NotBegun()
+        lane.fault(outcome.answer, pause=outcome.pause)
+    elif isinstance(answer, Reply):
+        lane.well()
+    return outcome

@@ -1,7 +1,7 @@
 """What was decided about each slot, and up to which instant: the rows that make a slot run once.
 
-The unique key (schedule_id, key) refuses a second decision about the same slot; the watermark keeps a changed rule from deciding
-an instant again; the floor keeps a new or resumed schedule from running what lies before it.
+The unique key (schedule_id, key) refuses a second decision about the same slot; the watermark keeps a changed rule
+from deciding an instant again; the floor keeps a new or resumed schedule from running what lies before it.
 """
 
 from collections.abc import Collection, Iterable

@@ -1,10 +1,14 @@
-"""The ledger's tables. Only delivery.ledger writes them, only it and delivery.reads know them."""
+"""The ledger's tables.
+
+Written by ledger, leases, tally and slots alone; read by those, reads and progress. Nobody else knows them.
+"""
 
 from sqlalchemy import (
     JSON,
     Boolean,
     CheckConstraint,
     Column,
+    ColumnElement,
     Date,
     ForeignKey,
     Index,
@@ -13,6 +17,10 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    and_,
+    exists,
+    literal_column,
+    or_,
     text,
 )
 
@@ -173,3 +181,18 @@ deliveries = Table(
     ),
     sqlite_autoincrement=True,
 )
+
+# SQLite takes a partial index only where its condition stands in the statement word by word: no bound values here.
+is_queued: ColumnElement[bool] = deliveries.c.status == literal_column("'queued'")
+is_leased: ColumnElement[bool] = deliveries.c.status == literal_column("'leased'")
+is_taken: ColumnElement[bool] = deliveries.c.status.in_(
+    [literal_column("'leased'"), literal_column("'sending'")]
+)
+
+
+def has_untried(run_id: ColumnElement[int]) -> ColumnElement[bool]:
+    """Return the condition that a run has recipients to whom nothing was tried yet."""
+    fresh = (deliveries.c.run_id == run_id, deliveries.c.attempts == 0)
+    return or_(
+        exists().where(and_(*fresh, is_queued)), exists().where(and_(*fresh, is_taken, is_leased))
+    )

@@ -14,14 +14,19 @@ from accounts.model import Account, State
 from audience import store as audience_store
 from campaigns import store as campaign_store
 from campaigns.model import Snapshot
-from campaigns.render import Compiled, RecipientView, RenderError, compile_content
+from campaigns.render import RecipientView, RenderError, compile_content
+from delivery.compose import RunContent, domain_of, make_message
 from delivery.lane import Connect
 from foundation.errors import Conflict, FieldError, Invalid
 from mail.address import normalise
-from mail.message import Message, Parts, build
-from mail.reply import Broken, Reply, Stage
+from mail.message import Message
+from mail.reply import Answer, Broken, Reply, Stage
+from mail.transport import Transport
 from storage.database import Database, Tx
 from storage.sealed import SecretKey
+
+# A person waits for all of it.
+_PATIENCE_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,9 +60,10 @@ def send_test(
         snapshot = campaign_store.freeze(tx, campaign_id)
         account = _account(tx, snapshot, key)
         recipients = [_recipient(tx, snapshot, email) for email in to]
-    compiled = compile_content(snapshot)
-    messages = [_message(compiled, snapshot, account, r, public_url, now) for r in recipients]
-    return asyncio.run(_send_all(connect, account, messages, to))
+    content = RunContent(snapshot, compile_content(snapshot), now.astimezone(UTC))
+    messages = [_message(content, account, r, public_url, now) for r in recipients]
+    answers = asyncio.run(_send_all(connect, account, messages))
+    return [_result(email, answer) for email, answer in zip(to, answers, strict=True)]
 
 
 def _check(to: Sequence[str]) -> None:
@@ -89,60 +95,65 @@ def _recipient(tx: Tx, snapshot: Snapshot, email: str) -> RecipientView:
 
 
 def _message(
-    compiled: Compiled,
-    snapshot: Snapshot,
-    account: Account,
-    recipient: RecipientView,
-    public_url: str,
-    now: datetime,
+    content: RunContent, account: Account, recipient: RecipientView, public_url: str, now: datetime
 ) -> Message:
     try:
-        # This link changes nothing: who clicks it in a test does not unsubscribe themselves.
-        content = compiled.render(recipient, now.astimezone(UTC), f"{public_url}/u/test")
+        return make_message(
+            content,
+            account,
+            recipient,
+            # This link changes nothing: who clicks it in a test does not unsubscribe themselves.
+            unsubscribe_url=f"{public_url}/u/test",
+            message_id=f"<test.{secrets.token_hex(10)}@{domain_of(account.from_email)}>",
+            now=now,
+            headers=(),
+        )
     except RenderError as error:
         raise Invalid.field(error.field, error.message) from None
-    return build(
-        Parts(
-            from_email=account.from_email,
-            from_name=snapshot.from_name or account.from_name or "",
-            to_email=recipient.email,
-            to_name=recipient.name,
-            reply_to=snapshot.reply_to or account.reply_to,
-            subject=content.subject,
-            text=content.text,
-            html=content.html,
-            date=now,
-            message_id=f"<test.{secrets.token_hex(10)}@{normalise(account.from_email).domain}>",
-            unsubscribe_url=None,
-        )
-    )
 
 
 async def _send_all(
-    connect: Connect, account: Account, messages: Sequence[Message], to: Sequence[str]
-) -> list[TrialResult]:
-    results = []
-    transport = None
-    for message, email in zip(messages, to, strict=True):
-        if transport is None or not transport.usable:
-            opened = await connect(account)
-            if isinstance(opened, Reply | Broken):
-                results.append(_result(email, opened))
-                continue
-            transport = opened
-        answer = await transport.send(message, _yes)
-        assert isinstance(answer, Reply | Broken)  # nobody withdraws a test
-        results.append(_result(email, answer))
-    if transport is not None:
-        await transport.close()
-    return results
+    connect: Connect, account: Account, messages: Sequence[Message]
+) -> list[Answer]:
+    """Hand the messages over, one after the other; what is not answered in time is broken."""
+    answers: list[Answer] = []
+    try:
+        async with asyncio.timeout(_PATIENCE_SECONDS):
+            await _hand_over(connect, account, messages, answers)
+    except TimeoutError:
+        late = Broken(
+            stage=Stage.CONNECT,
+            detail=f"The server was not through within {_PATIENCE_SECONDS:g} seconds",
+        )
+        answers += [late] * (len(messages) - len(answers))
+    return answers
 
 
-def _result(email: str, answer: Reply | Broken) -> TrialResult:
-    if isinstance(answer, Broken):
-        return TrialResult(email=email, ok=False, smtp_code=None, smtp_reply=answer.detail)
-    ok = answer.stage == Stage.END_GIVEN and 200 <= answer.code < 300
-    return TrialResult(email=email, ok=ok, smtp_code=answer.code, smtp_reply=answer.text)
+async def _hand_over(
+    connect: Connect, account: Account, messages: Sequence[Message], answers: list[Answer]
+) -> None:
+    transport: Transport | None = None
+    try:
+        for message in messages:
+            if transport is None or not transport.usable:
+                opened = await connect(account)
+                if isinstance(opened, Reply | Broken):
+                    # The others would hear the same.
+                    answers += [opened] * (len(messages) - len(answers))
+                    return
+                transport = opened
+            answers.append(await transport.send(message, _yes))
+    finally:
+        if transport is not None:
+            await transport.close()
+
+
+def _result(email: str, answer: Answer) -> TrialResult:
+    if isinstance(answer, Reply):
+        ok = answer.stage == Stage.END_GIVEN and 200 <= answer.code < 300
+        return TrialResult(email=email, ok=ok, smtp_code=answer.code, smtp_reply=answer.text)
+    detail = answer.detail if isinstance(answer, Broken) else None
+    return TrialResult(email=email, ok=False, smtp_code=None, smtp_reply=detail)
 
 
 async def _yes() -> bool:

@@ -1,0 +1,36 @@
+"""A run's counters, changed in the transaction that changes its deliveries: at any moment they add up."""
+
+from collections import Counter, defaultdict
+
+from sqlalchemy import update
+
+from delivery.model import DeliveryStatus
+from delivery.tables import runs
+from storage.database import Tx
+
+
+class Tally:
+    """How deliveries moved in one transaction: written into their runs' counters before it is committed.
+
+    Leased counts as queued.
+    """
+
+    def __init__(self) -> None:
+        self._moves: defaultdict[int, Counter[str]] = defaultdict(Counter)
+
+    def move(self, run_id: int, was: DeliveryStatus, becomes: DeliveryStatus, n: int = 1) -> None:
+        """Count n deliveries that left one state for another."""
+        self._moves[run_id][_counter(was)] -= n
+        self._moves[run_id][_counter(becomes)] += n
+
+    def write(self, tx: Tx) -> None:
+        """Change the counters, one statement for each run."""
+        for run_id, moves in self._moves.items():
+            values = {name: runs.c[name] + by for name, by in moves.items() if by}
+            if values:
+                tx.execute(update(runs).where(runs.c.id == run_id).values(**values))
+        self._moves.clear()
+
+
+def _counter(status: DeliveryStatus) -> str:
+    return DeliveryStatus.QUEUED if status == DeliveryStatus.LEASED else status
