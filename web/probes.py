@@ -15,6 +15,7 @@ from delivery import reads
 from delivery.model import RunStatus
 from foundation.errors import SendonceError
 from foundation.version import VERSION
+from scheduler.store import Notice
 from storage import sequence
 from storage.aliveness import newest_leader
 from web.current import the_house
@@ -24,6 +25,7 @@ blueprint = Blueprint("probes", __name__)
 
 _OLDEST_TICK = timedelta(seconds=10)
 _TICKS_MISSED = 5
+_NOTICES_SHOWN = timedelta(days=7)
 
 
 @blueprint.get("/healthz")
@@ -36,9 +38,15 @@ def healthz() -> Response:
 @blueprint.get("/readyz")
 @open_to_all
 def readyz() -> Response:
-    """Say whether slots are being claimed and changes can be kept; a stand-by is ready while its leader is."""
-    reasons = unready(the_house())
-    return _json({"ready": not reasons, "reasons": reasons}, 503 if reasons else 200)
+    """Say whether slots are being claimed and changes can be kept; a stand-by is ready while its leader is.
+
+    warnings are what was found and mended lately: they do not make it unready.
+    """
+    house = the_house()
+    reasons = unready(house)
+    warnings = [] if reasons else [notice.message for notice in notices(house)]
+    body = {"ready": not reasons, "reasons": reasons, "warnings": warnings}
+    return _json(body, 503 if reasons else 200)
 
 
 @blueprint.get("/metrics")
@@ -53,6 +61,12 @@ def metrics() -> Response:
 def unready(house: Sendonce) -> list[str]:
     """Return why the house can't do its work just now; nothing when it can."""
     return [*_database_faults(house), *_folder_faults(house)]
+
+
+def notices(house: Sendonce) -> list[Notice]:
+    """Return what was found in the schedule store in the last days, newest first."""
+    with house.database.read() as tx:
+        return house.store.notices(tx, since=house.clock.now() - _NOTICES_SHOWN)
 
 
 def last_tick(house: Sendonce) -> datetime | None:

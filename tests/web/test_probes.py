@@ -1,6 +1,7 @@
 from flask.testing import FlaskClient
 
 from assembly import Sendonce
+from scheduler.thread import step
 from storage import aliveness
 from tests.web.given import materialised
 
@@ -30,7 +31,7 @@ def test_a_stand_by_is_ready_while_its_leaders_tick_is_fresh(
         503,
         ["The scheduler has not ticked yet."],
     )
-    assert (fresh.status_code, fresh.json) == (200, {"ready": True, "reasons": []})
+    assert (fresh.status_code, fresh.json) == (200, {"ready": True, "reasons": [], "warnings": []})
     assert (old.status_code, old.json["ready"]) == (503, False)
     assert "11 seconds ago" in old.json["reasons"][0]
 
@@ -69,3 +70,20 @@ def test_metrics_come_from_the_ledger_and_name_nobody(
     assert 'sendonce_deliveries{status="queued"} 2.0' in text
     assert "sendonce_last_tick_age_seconds 3.0" in text
     assert "@" not in text
+
+
+def test_damage_that_was_mended_is_a_warning_and_a_notice(
+    house: Sendonce, client: FlaskClient
+) -> None:
+    step(house.scheduler, house.leader)
+    (house.settings.data_dir / "scheduled_campaigns.json").write_bytes(b"[{")
+
+    for _ in range(3):
+        step(house.scheduler, house.leader)
+        house.clock.advance(seconds=3)
+    ready = client.get("/readyz")
+    status = client.get("/api/status")
+
+    assert ready.status_code == 200
+    assert "was damaged" in ready.json["warnings"][0]
+    assert [n["kind"] for n in status.json["notices"]] == ["damage"]

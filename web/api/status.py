@@ -8,7 +8,7 @@ from storage.aliveness import newest_leader
 from web.current import the_house
 from web.fields import Answer, Instant
 from web.openapi import Resource
-from web.probes import unready
+from web.probes import notices, unready
 
 resource = Resource("status", "How the scheduler stands")
 
@@ -31,8 +31,20 @@ class ClockAnswer(Answer):
     step_seconds: float
 
 
+class NoticeAnswer(Answer):
+    """Something that was found in the schedule file: damage, an edit made on an old version, a missing entry …"""
+
+    at: Instant
+    kind: str
+    schedule_id: int | None
+    message: str
+
+
 class StatusAnswer(Answer):
-    """doubted is null or the reason why this data directory is doubted; problems is what keeps it from being ready."""
+    """doubted is null or the reason why this data directory is doubted; problems is what keeps it from being ready.
+
+    notices are what was found in the schedule file in the last seven days, newest first.
+    """
 
     scheduler: SchedulerAnswer
     clock: ClockAnswer
@@ -40,6 +52,7 @@ class StatusAnswer(Answer):
     version: str
     counts: dict[str, dict[str, int]]
     problems: list[str]
+    notices: list[NoticeAnswer]
 
 
 @resource.get("/api/status", StatusAnswer)
@@ -71,4 +84,8 @@ def status() -> StatusAnswer:
         version=VERSION,
         counts={"schedules": by_status, "runs": runs, "deliveries": deliveries},
         problems=unready(house),
+        notices=[
+            NoticeAnswer(at=n.at, kind=n.kind, schedule_id=n.schedule_id, message=n.message)
+            for n in notices(house)
+        ],
     )
