@@ -430,6 +430,11 @@ def _check(tree: nodes.Template) -> None:
                 _refuse(node, "a loop can't be recursive")
             case nodes.Call():
                 _check_call(node, macros)
+            # Such a name would be looked up by key and be empty; whoever writes it wants something else.
+            case nodes.Getattr(attr=attr) | nodes.Getitem(arg=nodes.Const(value=attr)) if (
+                isinstance(attr, str) and attr.startswith("__")
+            ):
+                _refuse(node, f"{attr!r} can't be looked up in a campaign")
             case nodes.Getattr(node=nodes.Name(name=name)) if name not in rebound:
                 _check_field(node, name)
             case nodes.Const() if isinstance(node.value, str) and not _is_unicode(node.value):
