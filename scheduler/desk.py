@@ -80,9 +80,11 @@ def edit(
     now = parts.clock.now()
     with parts.store.edit() as book:
         if schedule_id in book.gone and changes.get("enabled") is True:
-            book.bring_back(schedule_id)
-        old = _of(book, schedule_id)
-        _refuse_stale(old, expected_version)
+            _refuse_stale(book.gone[schedule_id], expected_version)
+            old = book.bring_back(schedule_id)
+        else:
+            old = _of(book, schedule_id)
+            _refuse_stale(old, expected_version)
         with parts.database.read() as tx:
             _refuse_too_late(tx, old)
         new = replace(old, **changes)

@@ -316,7 +316,13 @@ def test_an_entry_taken_out_of_the_file_can_be_brought_back(tmp_path: Path) -> N
         office.at("2026-03-03T12:00")
         assert office.tick() == []
 
-        back = office.edit(schedule, enabled=True)
+        back = desk.edit(
+            office.house.scheduler,
+            schedule.id,
+            {"enabled": True},
+            expected_version=gone.version,
+            again_today=False,
+        )
 
         assert gone.status == Status.CANCELLED
         assert (back.status, back.next_run) == (Status.PENDING, utc(2026, 3, 4, 8))
