@@ -246,7 +246,7 @@ def still_waits() -> ColumnElement[bool]:
     return exists().where(
         earlier.c.id == runs.c.waits_for,
         earlier.c.finished_at.is_(None),
-        or_(earlier.c.materialised.is_(False), has_untried(earlier.c.id)),
+        or_(earlier.c.materialised.is_(False), has_untried(earlier)),
     )
 
 

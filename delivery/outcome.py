@@ -100,6 +100,8 @@ def judge(
             return Failed(answer, _refusal(answer))
         case Reply() if answer.stage == Stage.END_GIVEN and 200 <= answer.code < 300:
             return Sent(answer)
+        case Reply() if answer.stage == Stage.END_GIVEN and answer.code < 400:
+            return InDoubt(f"an answer that makes no sense here: {answer}")
         case Reply() | Broken():
             if now - first_attempt_at >= patience.give_up_after:
                 reply = answer if isinstance(answer, Reply) else None

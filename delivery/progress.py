@@ -52,20 +52,16 @@ class Progress:
 
 def unfinished(tx: Tx) -> list[Progress]:
     """Return how all unfinished runs stand, oldest first."""
-    query = (
-        select(
-            runs.c.id,
-            runs.c.status,
-            runs.c.materialised,
-            runs.c.queued,
-            runs.c.sending,
-            case((runs.c.status == RunStatus.CLAIMED, still_waits()), else_=false()).label("waits"),
-            runs.c.refused_ids.is_not(None).label("refused"),
-        )
-        .where(runs.c.finished_at.is_(None))
-        .order_by(runs.c.id)
-    )
-    return [
+    query = select(
+        runs.c.id,
+        runs.c.status,
+        runs.c.materialised,
+        runs.c.queued,
+        runs.c.sending,
+        case((runs.c.status == RunStatus.CLAIMED, still_waits()), else_=false()).label("waits"),
+        runs.c.refused_ids.is_not(None).label("refused"),
+    ).where(runs.c.finished_at.is_(None))
+    found = [
         Progress(
             id=r.id,
             status=RunStatus(r.status),
@@ -77,6 +73,8 @@ def unfinished(tx: Tx) -> list[Progress]:
         )
         for r in tx.execute(query)
     ]
+    # Sorted here: the database would rather walk through all runs there ever were than sort the few.
+    return sorted(found, key=lambda p: p.id)
 
 
 def has_due(tx: Tx, run_id: int, account_id: int, now: datetime) -> bool:

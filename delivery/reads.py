@@ -132,7 +132,7 @@ def predecessors(tx: Tx, schedule_ids: Collection[int]) -> dict[int, Predecessor
             runs.c.schedule_id,
             runs.c.waits_for,
             runs.c.status,
-            or_(runs.c.materialised.is_(False), has_untried(runs.c.id)).label("untried"),
+            or_(runs.c.materialised.is_(False), has_untried(runs)).label("untried"),
         )
         .where(runs.c.schedule_id.in_(schedule_ids), runs.c.finished_at.is_(None))
         .order_by(runs.c.id)

@@ -9,6 +9,7 @@ from sqlalchemy import (
     CheckConstraint,
     Column,
     ColumnElement,
+    FromClause,
     Date,
     ForeignKey,
     Index,
@@ -190,9 +191,10 @@ is_taken: ColumnElement[bool] = deliveries.c.status.in_(
 )
 
 
-def has_untried(run_id: ColumnElement[int]) -> ColumnElement[bool]:
-    """Return the condition that a run has recipients to whom nothing was tried yet."""
-    fresh = (deliveries.c.run_id == run_id, deliveries.c.attempts == 0)
-    return or_(
-        exists().where(and_(*fresh, is_queued)), exists().where(and_(*fresh, is_taken, is_leased))
-    )
+def has_untried(run: FromClause) -> ColumnElement[bool]:
+    """Return the condition that a run (the table runs, or an alias) has recipients to whom nothing was tried yet."""
+    untried = and_(deliveries.c.run_id == run.c.id, deliveries.c.attempts == 0)
+    # What makes no difference here (an untried one is due since the claim, a leased one has a lease) chooses the index.
+    queued = and_(is_queued, deliveries.c.next_attempt_at <= run.c.claimed_at)
+    leased = and_(is_taken, is_leased, deliveries.c.lease > 0)
+    return or_(exists().where(untried, queued), exists().where(untried, leased))

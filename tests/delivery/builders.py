@@ -1,0 +1,329 @@
+"""A ledger with people in it, and a dispatcher over it, for the tests of this room; every argument is optional."""
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import select, text
+
+from accounts import store as account_store
+from accounts.endpoint import endpoint_of
+from accounts.model import Account, AccountFields
+from audience import store as audience_store
+from audience.model import NewRecipient, SuppressionReason
+from audience.suppressions import add as suppress
+from campaigns.model import InDoubtRule, Snapshot
+from delivery import control, leases, ledger, reads
+from delivery.dispatcher import Dispatcher
+from delivery.leases import Leased
+from delivery.ledger import NewRun
+from delivery.model import Delivery, Origin, Run, RunStatus
+from delivery.outcome import Outcome, Patience
+from delivery.tables import deliveries
+from delivery.tally import Tally
+from foundation.clock import Clock, SystemClock
+from mail import transport
+from mail.reply import Broken, Reply, Stage
+from mail.transport import Timeouts, Transport
+from storage.aliveness import raise_epoch
+from storage.database import Database
+from storage.sealed import SecretKey
+from tests.builders import a_database
+from tests.fake_clock import FakeClock
+
+KEY = SecretKey(b"a key of the tests")
+RETRY_DELAY = timedelta(minutes=1)
+SLOT = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
+
+
+class Books:
+    """A ledger in a file, led under an epoch, and what a test does with it, in its words."""
+
+    def __init__(self, folder: Path, clock: Clock | None = None) -> None:
+        self.clock = clock or FakeClock()
+        self.database: Database = a_database(folder)
+        self.epoch = self.lead(boot_id="boot 1")
+
+    @property
+    def now(self) -> datetime:
+        return self.clock.now()
+
+    def later(self, **duration: float) -> None:
+        assert isinstance(self.clock, FakeClock)
+        self.clock.advance(**duration)
+
+    def lead(self, *, boot_id: str | None) -> int:
+        """Raise the epoch, as a process that begins to lead does."""
+        with self.database.write(durable=True) as tx:
+            self.epoch = raise_epoch(
+                tx, boot_id=boot_id, machine_id="machine", pid=1, now=self.clock.now()
+            )
+        return self.epoch
+
+    def account(self, **changes: Any) -> Account:
+        fields = AccountFields(
+            name="Main", host="127.0.0.1", port=2525, from_email="news@sendonce.test"
+        )
+        with self.database.write(durable=False) as tx:
+            fields = replace(fields, **changes)
+            return account_store.create(tx, fields, key=KEY, now=self.now)
+
+    def get_account(self, account: Account) -> Account:
+        with self.database.read() as tx:
+            return account_store.get(tx, account.id, KEY)
+
+    def audience(self, *emails: str, people: int = 0, **attributes: Any) -> int:
+        """Make an audience of these addresses, and of so many people besides; return its id."""
+        emails += tuple(f"p{i}@example.com" for i in range(people))
+        with self.database.write(durable=False) as tx:
+            audience = audience_store.create_audience(tx, "people", self.now)
+        self.add_people(audience.id, *emails, **attributes)
+        return audience.id
+
+    def add_people(self, audience_id: int, *emails: str, **attributes: Any) -> None:
+        rows = [
+            NewRecipient(row=i, email=e, name=e.split("@")[0], attributes=attributes)
+            for i, e in enumerate(emails)
+        ]
+        with self.database.write(durable=False) as tx:
+            added = audience_store.add_recipients(tx, audience_id, rows, self.now)
+        assert not added.rejected
+
+    def remove(self, audience_id: int, email: str) -> None:
+        with self.database.write(durable=False) as tx:
+            audience_store.remove_recipient(tx, audience_id, email)
+
+    def suppress(self, email: str) -> None:
+        with self.database.write(durable=True) as tx:
+            suppress(tx, email, SuppressionReason.UNSUBSCRIBED, self.now)
+
+    def claim(self, *audience_ids: int, **changes: Any) -> int:
+        """Claim a run over these audiences; return its id. Changes are of the snapshot, or waits_for."""
+        waits_for = changes.pop("waits_for", None)
+        schedule_id = changes.pop("schedule_id", 1)
+        with self.database.write(durable=True) as tx:
+            new = NewRun(
+                schedule_id=schedule_id,
+                campaign_id=1,
+                slot=SLOT,
+                zone="Europe/Berlin",
+                origin=Origin.SLOT,
+                request_key=None,
+                snapshot=a_snapshot(audience_ids=audience_ids, **changes),
+                reason=None,
+                recipient_ceiling=audience_store.highest_recipient_id(tx, audience_ids),
+                waits_for=waits_for,
+            )
+            return ledger.claim(tx, new, epoch=self.epoch, now=self.now)
+
+    def materialise(self, run_id: int, *, rows: int = 5000) -> int:
+        """Make all deliveries; return in how many pieces."""
+        for piece in range(10_000):
+            with self.database.write(durable=True) as tx:
+                if ledger.materialise(tx, run_id, rows=rows, now=self.now):
+                    return piece
+        raise AssertionError("materialising does not end")
+
+    def start(self, run_id: int) -> bool:
+        with self.database.write(durable=True) as tx:
+            return ledger.start(tx, run_id, self.now)
+
+    def running(self, *emails: str, people: int = 0, **changes: Any) -> int:
+        """Make a run that is on its way to these people; return its id."""
+        run_id = self.claim(self.audience(*emails, people=people), **changes)
+        self.materialise(run_id)
+        assert self.start(run_id)
+        return run_id
+
+    def finish(self, run_id: int) -> bool:
+        with self.database.write(durable=True) as tx:
+            return ledger.finish(tx, run_id, self.now)
+
+    def lease(self, run_id: int, account: Account, *, limit: int = 100) -> list[Leased]:
+        with self.database.write(durable=True) as tx:
+            return leases.lease(tx, run_id, account, limit=limit, epoch=self.epoch, now=self.now)
+
+    def begin(self, item: Leased, *, epoch: int | None = None) -> bool:
+        """Ask the fence."""
+        tally = Tally()
+        with self.database.write(durable=False) as tx:
+            allowed = leases.mark_sending(
+                tx,
+                item,
+                tally,
+                epoch=epoch or self.epoch,
+                message_id=f"<{item.id}@test>",
+                now=self.now,
+            )
+            tally.write(tx)
+        return allowed
+
+    def record(
+        self, item: Leased, outcome: Outcome, *, begun: bool, epoch: int | None = None
+    ) -> bool:
+        tally = Tally()
+        with self.database.write(durable=False) as tx:
+            written = leases.record(
+                tx,
+                item,
+                outcome,
+                tally,
+                begun=begun,
+                epoch=epoch or self.epoch,
+                retry_at=self.now + RETRY_DELAY,
+                now=self.now,
+            )
+            tally.write(tx)
+        return written
+
+    def pause(self, run_id: int) -> Run:
+        with self.database.write(durable=True) as tx:
+            return control.pause(tx, run_id)
+
+    def resume(self, run_id: int, *, retry_refused: bool = False) -> Run:
+        with self.database.write(durable=True) as tx:
+            return control.resume(tx, run_id, self.now, retry_refused=retry_refused)
+
+    def cancel(self, run_id: int) -> Run:
+        with self.database.write(durable=True) as tx:
+            return control.cancel(tx, run_id, self.now)
+
+    def hold(self, run_id: int) -> None:
+        with self.database.write(durable=True) as tx:
+            leaves = [RunStatus.CLAIMED, RunStatus.RUNNING]
+            assert ledger.set_status(tx, run_id, leaves, to=RunStatus.HELD, reason="doubted")
+
+    def run(self, run_id: int) -> Run:
+        with self.database.read() as tx:
+            return reads.run(tx, run_id)
+
+    def deliveries(self, run_id: int) -> list[Delivery]:
+        with self.database.read() as tx:
+            return reads.list_deliveries(
+                tx, run_id, status=None, q=None, after=None, limit=1_000_000
+            )
+
+    def delivery(self, run_id: int, email: str | None = None) -> Delivery:
+        """Return the delivery to this address, or the only one."""
+        found = [d for d in self.deliveries(run_id) if email in (None, d.email)]
+        assert len(found) == 1
+        return found[0]
+
+    def statuses(self, run_id: int) -> Counter[str]:
+        """Return how many rows stand how, leased apart; checked against the run's counters."""
+        query = select(deliveries.c.status).where(deliveries.c.run_id == run_id)
+        with self.database.read() as tx:
+            rows = Counter(tx.execute(query).scalars())
+            counts = reads.run(tx, run_id).counts
+        assert counts.recipients == sum(rows.values())
+        assert counts.queued == rows["queued"] + rows["leased"]
+        assert (counts.sending, counts.sent) == (rows["sending"], rows["sent"])
+        assert (counts.failed, counts.skipped) == (rows["failed"], rows["skipped"])
+        assert counts.in_doubt == rows["in_doubt"]
+        return +rows
+
+    def raw(self, statement: str, **values: Any) -> list[Any]:
+        """Ask the database directly, for what no reader tells."""
+        with self.database.read() as tx:
+            return list(tx.execute(text(statement), values))
+
+
+@contextmanager
+def books(folder: Path, clock: Clock | None = None) -> Iterator[Books]:
+    """Give a ledger that is closed afterwards."""
+    opened = Books(folder, clock)
+    try:
+        yield opened
+    finally:
+        opened.database.close()
+
+
+def a_snapshot(**changes: Any) -> Snapshot:
+    """Return a frozen campaign of one plain line."""
+    snapshot = Snapshot(
+        campaign_id=1,
+        name="News",
+        subject="Hello {{ name }}",
+        html="",
+        text="Hello {{ name }}",
+        audience_ids=(1,),
+        account_ids=(1,),
+        from_name=None,
+        reply_to=None,
+        in_doubt=InDoubtRule.HOLD,
+    )
+    return replace(snapshot, **changes)
+
+
+def a_reply(code: int, text: str = "so", stage: Stage = Stage.END_GIVEN) -> Reply:
+    return Reply(stage=stage, code=code, text=text)
+
+
+# Long enough for a loaded machine, short enough for a test that is about them.
+QUICK = Timeouts(
+    connect=timedelta(seconds=5),
+    banner=timedelta(seconds=5),
+    command=timedelta(seconds=5),
+    data=timedelta(seconds=5),
+    block=timedelta(seconds=5),
+    end=timedelta(seconds=30),
+    reset=timedelta(seconds=5),
+    quit=timedelta(seconds=1),
+)
+
+
+async def connect_quickly(account: Account) -> Transport | Reply | Broken:
+    """Connect to the account's own host and port, with short time-outs."""
+    return await transport.connect(endpoint_of(account, sandbox_port=account.port), QUICK)
+
+
+def a_dispatcher(books: Books, **changes: Any) -> Dispatcher:
+    """Return a dispatcher over these books, not started; retries come after a tenth of a second."""
+    parts: dict[str, Any] = {
+        "database": books.database,
+        "clock": SystemClock(),
+        "key": KEY,
+        "public_url": "https://news.example.com",
+        "connect": connect_quickly,
+        "patience": Patience(
+            retry_delay=timedelta(seconds=0.1), give_up_after=timedelta(seconds=60)
+        ),
+    }
+    return Dispatcher(**(parts | changes))
+
+
+@contextmanager
+def sending(books: Books, **changes: Any) -> Iterator[Dispatcher]:
+    """Give a dispatcher that sends what the books hold, until the block ends."""
+    dispatcher = a_dispatcher(books, **changes)
+    dispatcher.start(books.epoch)
+    try:
+        yield dispatcher
+    finally:
+        dispatcher.stop()
+
+
+def until(fact: Callable[[], object], *, seconds: float = 15) -> None:
+    """Wait until something is so; fails when it is not in time."""
+    clock, tick = SystemClock(), threading.Event()
+    deadline = clock.elapsed() + timedelta(seconds=seconds)
+    while not fact():
+        assert clock.elapsed() < deadline, "it did not come to that in time"
+        clock.wait(tick, timedelta(milliseconds=10))
+
+
+def until_finished(books: Books, run_id: int, *, seconds: float = 15) -> Run:
+    """Wait for the end of a run, and return it."""
+    until(lambda: books.run(run_id).status.finished, seconds=seconds)
+    books.statuses(run_id)
+    return books.run(run_id)
+
+
+def receivers(messages: Sequence[Any]) -> Counter[str]:
+    """Return who got how many of the messages that a scripted server has taken."""
+    return Counter(m.rcpt_to[0] for m in messages)
