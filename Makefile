@@ -1,0 +1,42 @@
+PYTHON = .venv/bin/python
+
+list:
+	@echo "setup    make the environment, with what tests need"
+	@echo "run      serve"
+	@echo "demo     send to invented recipients, and count"
+	@echo "test     the tests that need no server processes and no Postfix"
+	@echo "all      all tests"
+	@echo "check    style, types, which room imports which"
+	@echo "fix      put the style right"
+	@echo "schema   write docs/schema.md from the tables"
+
+setup:
+	python3 -m venv .venv
+	.venv/bin/pip install -q -r requirements-dev.txt
+
+run:
+	$(PYTHON) app.py
+
+demo:
+	$(PYTHON) app.py demo
+
+test:
+	$(PYTHON) -m pytest -q -n auto -m "not processes and not postfix"
+
+all:
+	$(PYTHON) -m pytest -q -n 2
+
+check:
+	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m mypy .
+	.venv/bin/lint-imports
+
+fix:
+	$(PYTHON) -m ruff format .
+	$(PYTHON) -m ruff check --fix .
+
+schema:
+	$(PYTHON) -m migrations.schema_page > docs/schema.md
+
+.PHONY: list setup run demo test all check fix schema
