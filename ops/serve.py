@@ -150,6 +150,7 @@ class HttpServer:
         self._drained.set()
         self._server.pull_trigger()
         self._thread.join()
+        wasyncore.close_all(self._sockets)
 
     def _run(self) -> None:
         self._turn_until(self._closing)
