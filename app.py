@@ -94,6 +94,15 @@ def _on_data_dir(command: Command) -> Command:
     )(command)
 
 
+def _with_role(command: Command) -> Command:
+    return click.option(
+        "--role",
+        type=click.Choice([str(role) for role in Role]),
+        default=str(Role.ADMIN),
+        show_default=True,
+    )(command)
+
+
 @click.group(cls=_Commands)
 @click.version_option(VERSION, prog_name="Sendonce", message="%(prog)s %(version)s")
 def cli() -> None:
@@ -178,16 +187,16 @@ def token() -> None:
 
 @token.command("create")
 @click.argument("name")
-@click.option("--role", type=click.Choice(Role), default=Role.ADMIN, show_default=True)
+@_with_role
 @click.option("--expires-days", type=click.IntRange(1, 36_500), help="[default: never]")
 @_on_data_dir
-def create_token(name: str, role: Role, expires_days: int | None, data_dir: Path | None) -> None:
+def create_token(name: str, role: str, expires_days: int | None, data_dir: Path | None) -> None:
     """Make a token and print it, alone, once."""
     with _house(data_dir) as house:
         now = house.clock.now()
         expires_at = now + timedelta(days=expires_days) if expires_days else None
         with house.database.write(durable=True) as tx:
-            _, secret = tokens.create(tx, name, role, now=now, expires_at=expires_at)
+            _, secret = tokens.create(tx, name, Role(role), now=now, expires_at=expires_at)
     click.echo(secret)
 
 
@@ -229,14 +238,14 @@ def user() -> None:
 
 @user.command("create")
 @click.argument("email")
-@click.option("--role", type=click.Choice(Role), default=Role.ADMIN, show_default=True)
+@_with_role
 @_on_data_dir
-def create_user(email: str, role: Role, data_dir: Path | None) -> None:
+def create_user(email: str, role: str, data_dir: Path | None) -> None:
     """Make a user. Asks for the password, or reads it from standard input."""
     with _house(data_dir) as house:
         password = _password()
         with house.database.write(durable=True) as tx:
-            made = users.create(tx, email, password, role, house.clock.now())
+            made = users.create(tx, email, password, Role(role), house.clock.now())
     click.echo(f"{made.email} is {made.role}.")
 
 
