@@ -17,6 +17,7 @@ from foundation.errors import FieldError, Invalid
 PREFIX = "SENDONCE_"
 SCHEDULER_CHECK_INTERVAL = timedelta(seconds=1)
 EXECUTION_BUFFER = timedelta(seconds=30)
+DEFAULT_DATA_DIR = Path("data")
 
 _Seconds = Annotated[float, Field(ge=0, le=10 * 365 * 86400, allow_inf_nan=False)]
 
@@ -77,7 +78,7 @@ class _Texts(BaseModel):
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
-    data_dir: Path = Path("data")
+    data_dir: Path = DEFAULT_DATA_DIR
     scheduler_check_interval: float = Field(
         SCHEDULER_CHECK_INTERVAL.total_seconds(), ge=0.05, le=60, allow_inf_nan=False
     )

@@ -1,5 +1,6 @@
 """Serves the API and the scheduler in one process, on a production WSGI server, until it is told to stop."""
 
+import shlex
 import signal
 import socket
 import threading
@@ -15,7 +16,7 @@ from waitress.server import create_server
 
 from assembly import Sendonce, assemble
 from foundation.errors import Unavailable
-from foundation.settings import Settings
+from foundation.settings import DEFAULT_DATA_DIR, Settings
 from foundation.version import VERSION
 from identity import tokens
 
@@ -30,7 +31,7 @@ MOST_BYTES = 64 * 1024 * 1024
 """A larger body is refused before it is taken in; the application refuses much smaller ones, in its own words."""
 
 _BACKLOG = 128
-_ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104 - compared, not bound
+_ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared, not bound
 
 
 def serve(settings: Settings, *, host: str, port: int, build: Build) -> None:
@@ -54,7 +55,8 @@ def listen(host: str, port: int) -> socket.socket:
             (str(address[0]), int(address[1])), family=family, backlog=_BACKLOG
         )
     except (OSError, OverflowError) as error:
-        why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        # Python adds the address in its own notation to what the system says.
+        why = str(getattr(error, "strerror", None) or error).partition(" (while")[0]
         raise Unavailable(
             f"Port {port} of {host} can't be used ({why}). Choose another with --port, or stop what uses it."
         ) from None
@@ -169,4 +171,12 @@ def _greet(house: Sendonce, url: str) -> None:
     with house.database.read() as tx:
         has_token = bool(tokens.list_(tx, limit=1))
     if not has_token and house.settings.bootstrap_token is None:
-        click.echo("There is no API token yet: `python app.py token create me` makes one.")
+        folder = house.settings.data_dir
+        here = (
+            ""
+            if folder == DEFAULT_DATA_DIR.resolve()
+            else f" --data-dir {shlex.quote(str(folder))}"
+        )
+        click.echo(
+            f"There is no API token yet. This makes one: python app.py token create me{here}"
+        )
