@@ -1,5 +1,6 @@
 """Serves the API and the scheduler in one process, on a production WSGI server, until it is told to stop."""
 
+import queue
 import shlex
 import signal
 import socket
@@ -109,16 +110,28 @@ def wait_for(stopping: threading.Event, server: "HttpServer") -> None:
 def stop_on_signals() -> Iterator[threading.Event]:
     """Give an event that SIGTERM and SIGINT set; a second signal changes nothing."""
     stopping = threading.Event()
+    # A handler runs in the main thread, between any two of its steps. There the event's lock may be held by the very
+    # wait() that was interrupted, and set() would wait for it for ever. A SimpleQueue's put is made for that; the event
+    # is set in a thread that no signal interrupts.
+    signals: queue.SimpleQueue[None] = queue.SimpleQueue()
 
     def note(number: int, frame: FrameType | None) -> None:
+        signals.put(None)
+
+    def pass_on() -> None:
+        signals.get()
         stopping.set()
 
+    passing = threading.Thread(target=pass_on, name="signals", daemon=True)
+    passing.start()
     before = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield stopping
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+        signals.put(None)
+        passing.join()
 
 
 class HttpServer:
