@@ -1,6 +1,8 @@
 """Serves the API and the scheduler in one process, on a production WSGI server, until it is told to stop."""
 
+import json
 import queue
+import resource
 import shlex
 import signal
 import socket
@@ -13,7 +15,9 @@ from typing import TYPE_CHECKING
 
 import click
 from waitress import wasyncore
+from waitress.channel import HTTPChannel
 from waitress.server import create_server
+from waitress.task import ErrorTask
 
 from assembly import Sendonce, assemble
 from foundation.errors import Unavailable
@@ -31,7 +35,13 @@ THREADS = 32
 MOST_BYTES = 64 * 1024 * 1024
 """A larger body is refused before it is taken in; the application refuses much smaller ones, in its own words."""
 
+MOST_CONNECTIONS = 1000
+IDLE_SECONDS = 30
+"""A client that neither asks nor reads for so long is hung up on; it may connect again."""
+
 _BACKLOG = 128
+_FILES_FOR_THE_REST = 200
+"""Of the files this process may have open: stores, mail connections, imports, the outbox."""
 _ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared, not bound
 
 
@@ -134,6 +144,31 @@ def stop_on_signals() -> Iterator[threading.Event]:
         passing.join()
 
 
+class _Problem(ErrorTask):  # type: ignore[misc]  # the library has no types
+    """The answer to what is no HTTP request that could be handed on, in the form of all our mistakes (RFC 9457)."""
+
+    def execute(self) -> None:
+        error = self.request.error
+        title = error.reason.capitalize()
+        members = {
+            "type": f"urn:sendonce:problem:{title.lower().replace(' ', '-')}",
+            "title": title,
+            "status": error.code,
+            "detail": f"The request can't be taken: {error.body}.",
+            "errors": [],
+        }
+        body = json.dumps(members).encode()
+        self.status = f"{error.code} {error.reason}"
+        self.response_headers.append(("Content-Type", "application/problem+json"))
+        self.set_close_on_finish()
+        self.content_length = len(body)
+        self.write(body)
+
+
+class _Channel(HTTPChannel):  # type: ignore[misc]  # the library has no types
+    error_task_class = _Problem
+
+
 class HttpServer:
     """Waitress on a port that is taken already. It answers at once, in threads of its own, until stop()."""
 
@@ -147,8 +182,12 @@ class HttpServer:
             threads=THREADS,
             channel_request_lookahead=1,
             max_request_body_size=MOST_BYTES,
+            connection_limit=_most_connections(),
+            channel_timeout=IDLE_SECONDS,
+            cleanup_interval=IDLE_SECONDS // 3,
             ident="Sendonce",
         )
+        self._server.channel_class = _Channel
         self._closing = threading.Event()
         self._drained = threading.Event()
         self._thread = threading.Thread(target=self._run, name="http", daemon=True)
@@ -176,6 +215,14 @@ class HttpServer:
     def _turn_until(self, event: threading.Event) -> None:
         while not event.is_set():
             wasyncore.loop(timeout=1.0, use_poll=True, map=self._sockets, count=1)
+
+
+def _most_connections() -> int:
+    """Return how many clients may be connected: where files run out, nothing works any more."""
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if files == resource.RLIM_INFINITY:
+        return MOST_CONNECTIONS
+    return max(min(MOST_CONNECTIONS, files - _FILES_FOR_THE_REST), 2 * THREADS)
 
 
 def _greet(house: Sendonce, url: str) -> None:

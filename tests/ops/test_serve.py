@@ -1,9 +1,11 @@
+import http.client
+import json
 import socket
 import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import pytest
@@ -84,6 +86,42 @@ def test_a_request_that_never_ends_does_not_keep_it_from_stopping() -> None:
 
         assert time.monotonic() - before < 8
         end.set()
+
+
+def test_clients_that_only_connect_do_not_keep_others_out() -> None:
+    with a_server(lambda environ: b"here") as (_, url), ExitStack() as idle:
+        for _ in range(150):
+            idle.enter_context(socket.create_connection(_address(url)))
+
+        assert get(url) == b"here"
+
+
+@pytest.mark.parametrize(
+    ("request_", "status"),
+    [
+        (b"GET /caf\xc3\xa9\xff HTTP/1.1\r\nHost: x\r\n\r\n", 400),
+        (b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: many\r\n\r\n", 400),
+        (b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nX-Odd: a\0b\r\n\r\n", 400),
+        (b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999\r\n\r\n", 413),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nX-Long: " + b"a" * 300_000 + b"\r\n\r\n", 431),
+        (b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip\r\n\r\n", 501),
+    ],
+)
+def test_what_is_no_request_is_answered_with_a_problem(request_: bytes, status: int) -> None:
+    with (
+        a_server(lambda environ: b"") as (_, url),
+        socket.create_connection(_address(url), timeout=10) as client,
+    ):
+        client.sendall(request_)
+        answer = http.client.HTTPResponse(client)
+        answer.begin()
+
+        assert answer.status == status
+        assert answer.headers["Content-Type"] == "application/problem+json"
+        told = json.loads(answer.read())
+        assert told["status"] == status
+        assert told.keys() == {"type", "title", "status", "detail", "errors"}
 
 
 def test_a_stopped_server_lets_go_of_its_port() -> None:
