@@ -4,6 +4,7 @@ Environment variables are named SENDONCE_ and the field's name in capitals; a co
 """
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -18,7 +19,10 @@ PREFIX = "SENDONCE_"
 SCHEDULER_CHECK_INTERVAL = timedelta(seconds=1)
 EXECUTION_BUFFER = timedelta(seconds=30)
 DEFAULT_DATA_DIR = Path("data")
+SHORTEST_SECRET_KEY = 8
 
+_PUBLIC_URL = re.compile(r"https?://[^\s\x00-\x1f\x7f/?#]+(/[^\s\x00-\x1f\x7f?#]*)?")
+_TOKEN = re.compile(r"[\x21-\x7e]+")
 _Seconds = Annotated[float, Field(ge=0, le=10 * 365 * 86400, allow_inf_nan=False)]
 
 
@@ -88,9 +92,9 @@ class _Texts(BaseModel):
     give_up_after: _Seconds = 259200.0
     state_dir: Path | None = None
     database_url: str | None = None
-    secret_key: str | None = Field(None, min_length=1)
+    secret_key: str | None = None
     public_url: str | None = None
-    bootstrap_token: str | None = Field(None, min_length=1)
+    bootstrap_token: str | None = None
     log_format: Literal["console", "json"] = "console"
 
     @field_validator("data_dir", "state_dir", mode="before")
@@ -115,9 +119,29 @@ class _Texts(BaseModel):
     def _is_a_url(cls, value: str | None) -> str | None:
         if value is None:
             return None
-        if not value.startswith(("http://", "https://")) or any(c.isspace() for c in value):
-            raise ValueError("must be a URL as https://mail.example.com")
+        if not _PUBLIC_URL.fullmatch(value):
+            raise ValueError(
+                "must be a URL as https://mail.example.com, without a query (?) or a fragment (#)"
+            )
         return value.rstrip("/")
+
+    @field_validator("secret_key")
+    @classmethod
+    def _is_no_guess(cls, value: str | None) -> str | None:
+        if value is not None and len(value) < SHORTEST_SECRET_KEY:
+            raise ValueError(
+                f"is too short: give at least {SHORTEST_SECRET_KEY} characters, or unset it and one is made"
+            )
+        return value
+
+    @field_validator("bootstrap_token")
+    @classmethod
+    def _goes_into_a_header(cls, value: str | None) -> str | None:
+        if value is not None and not _TOKEN.fullmatch(value):
+            raise ValueError(
+                "must be printable ASCII characters without blanks: a client sends it in a header"
+            )
+        return value
 
 
 def _explain(loc: tuple[int | str, ...], kind: str, message: str) -> FieldError:

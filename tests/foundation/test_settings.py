@@ -51,7 +51,18 @@ def test_a_flag_that_was_not_given_leaves_the_environment() -> None:
         ("SENDONCE_LOG_FORMAT", "xml"),
         ("SENDONCE_PUBLIC_URL", "mail.example.com"),
         ("SENDONCE_DATABASE_URL", "postgresql://localhost/x"),
+        ("SENDONCE_PUBLIC_URL", "https://"),
+        ("SENDONCE_PUBLIC_URL", "https://mail.example.com/?a=1"),
+        ("SENDONCE_PUBLIC_URL", "https://mail.example.com/#top"),
+        ("SENDONCE_PUBLIC_URL", "https://mail.example.com/\x07"),
         ("SENDONCE_SECRET_KEY", ""),
+        ("SENDONCE_SECRET_KEY", "hunter2"),
+        ("SENDONCE_BOOTSTRAP_TOKEN", ""),
+        ("SENDONCE_BOOTSTRAP_TOKEN", "two words"),
+        ("SENDONCE_BOOTSTRAP_TOKEN", "token\n"),
+        ("SENDONCE_BOOTSTRAP_TOKEN", "schlüssel"),
+        ("SENDONCE_DATA_DIR", ""),
+        ("SENDONCE_DATA_DIR", " "),
     ],
 )
 def test_a_setting_that_makes_no_sense_is_named(name: str, value: str) -> None:
