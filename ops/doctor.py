@@ -75,10 +75,12 @@ def diagnose(settings: Settings, clock: Clock | None = None) -> list[Finding]:
     clock = clock or SystemClock()
     folder = settings.data_dir
     findings = [*_settings(settings), *_zones(), *_clock()]
-    if not folder.is_dir():
-        why = "is no folder" if folder.exists() else "does not exist; the first start makes it"
-        verdict = Verdict.WRONG if folder.exists() else Verdict.WARNING
-        return [*findings, Finding(verdict, "data directory", f"{folder} {why}.")]
+    try:
+        missing = None if folder.is_dir() else _missing(folder)
+    except OSError as error:
+        missing = Finding(Verdict.WRONG, "data directory", _unusable(folder, error))
+    if missing is not None:
+        return [*findings, missing]
     findings += [*_folder(folder), *_disk(folder)]
     path = folder / "sendonce.db"
     if not path.exists():
@@ -107,6 +109,25 @@ def _without_a_crash(look: Callable[[_Place], Iterator[Finding]], place: _Place)
         return list(look(place))
     except SendonceError as error:
         return [Finding(Verdict.WRONG, what, error.message)]
+
+
+def _missing(folder: Path) -> Finding:
+    """Say whether the first start can make the folder. Raises OSError where it can't."""
+    if folder.exists():
+        return Finding(Verdict.WRONG, "data directory", f"{folder} is no folder.")
+    nearest = next(parent for parent in folder.parents if parent.exists())
+    # Rights say too little: a file system may be full, read-only, or no place for folders at all.
+    with tempfile.TemporaryDirectory(dir=nearest):
+        pass
+    says = f"{folder} does not exist; the first start makes it."
+    return Finding(Verdict.WARNING, "data directory", says)
+
+
+def _unusable(folder: Path, error: OSError) -> str:
+    return (
+        f"{folder} can't be used ({error.strerror}). Choose another with --data-dir, or give this"
+        " user the right to it."
+    )
 
 
 def _settings(settings: Settings) -> Iterator[Finding]:

@@ -49,6 +49,17 @@ def finding(findings: list[Finding], what: str) -> Finding:
     return found
 
 
+def test_a_directory_that_can_not_be_made_is_wrong(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    settings = Settings.load({"SENDONCE_DATA_DIR": str(tmp_path / "file" / "inside" / "data")})
+
+    found = finding(diagnose(settings, CLOCK), "data directory")
+
+    assert found.verdict is Verdict.WRONG
+    assert "can't be used (Not a directory)" in found.says
+    assert examine(settings) == 1
+
+
 def test_a_healthy_directory_has_nothing_wrong(house: Sendonce) -> None:
     findings = look(house)
 
