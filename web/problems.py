@@ -3,6 +3,7 @@
 import json
 import secrets
 from collections.abc import Iterable
+from datetime import datetime
 from http import HTTPStatus
 
 from flask import Flask, Response
@@ -23,6 +24,7 @@ from foundation.errors import (
 )
 from foundation.log import log_for
 from storage.database import Refused
+from web.fields import rfc3339
 
 log = log_for(__name__)
 
@@ -66,8 +68,12 @@ def problem(
         "detail": detail,
         "errors": told,
     }
-    body = json.dumps(members, default=str, ensure_ascii=False).encode(errors="replace")
+    body = json.dumps(members, default=_as_json, ensure_ascii=False).encode(errors="replace")
     return Response(body, status=status, mimetype="application/problem+json")
+
+
+def _as_json(value: object) -> str:
+    return rfc3339(value) if isinstance(value, datetime) else str(value)
 
 
 def install(app: Flask) -> None:

@@ -1,5 +1,7 @@
 import logging
+from datetime import datetime
 from typing import NoReturn
+from zoneinfo import ZoneInfo
 
 import pytest
 from flask import Flask
@@ -39,6 +41,14 @@ def test_what_an_error_knows_beside_its_sentence_is_in_the_problem() -> None:
     assert answer.status_code == 409
     assert answer.json["run_id"] == 3
     assert answer.json["detail"] == "Run 3 is not finished."
+
+
+def test_an_instant_that_an_error_knows_is_told_as_in_every_answer() -> None:
+    at = datetime(2026, 3, 1, 9, tzinfo=ZoneInfo("Europe/Berlin"))
+
+    answer = an_app(Conflict("That slot is decided.", slot=at)).get("/")
+
+    assert answer.json["slot"] == "2026-03-01T08:00:00Z"
 
 
 def test_an_error_can_not_hide_a_member_of_the_problem() -> None:
