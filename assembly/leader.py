@@ -57,27 +57,29 @@ class Leader:
         log.info("this process leads", epoch=epoch)
 
     def step_down(self) -> None:
-        """Stop sending, mark the clean stop, and let another process lead."""
+        """Stop sending, mark the clean stop, and let another process lead, whatever goes wrong on the way."""
         epoch, self._epoch = self._epoch, None
-        if epoch is not None:
-            self._dispatcher.stop()
-            try:
+        try:
+            if epoch is not None:
+                self._dispatcher.stop()
                 with self._database.write(durable=True) as tx:
                     aliveness.mark_clean_stop(tx, epoch, self._clock.now())
-            except SendonceError as error:
-                log.error("the clean stop could not be marked", reason=error.message)
-            log.info("this process does not lead any more", epoch=epoch)
-        self._store.resign()
+                log.info("this process does not lead any more", epoch=epoch)
+        except SendonceError as error:
+            log.error("the clean stop could not be marked", reason=error.message)
+        finally:
+            self._store.resign()
+
+    def look_after_sending(self) -> None:
+        """Step down where sending has ended: the next step leads anew, and recovers."""
+        if self._epoch is not None and not self._dispatcher.is_alive:
+            log.error("sending has ended, this process lets go of the leadership")
+            self.step_down()
 
     def ticked(self) -> None:
         """Write, once a second, when the last tick was: readiness looks at it in every process."""
         elapsed = self._clock.elapsed()
         if self._epoch is None or elapsed < self._next_beat:
-            return
-        if not self._dispatcher.is_alive:
-            # A leader that claims and does not send would hold everybody up; the next step leads anew, and recovers.
-            log.error("sending has ended, this process lets go of the leadership")
-            self.step_down()
             return
         self._next_beat = elapsed + _BEAT_EVERY
         now = self._clock.now()

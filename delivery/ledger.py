@@ -6,7 +6,7 @@ change in the transaction that changes its deliveries, so at any moment recipien
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
@@ -377,14 +377,11 @@ def finish(tx: Tx, run_id: int, now: datetime) -> bool:
     return done.rowcount == 1
 
 
-def mark_told(tx: Tx, schedule_ids: Sequence[int]) -> None:
-    """Say that the ends of these schedules' runs have reached the schedule store."""
-    tx.execute(
-        update(runs)
-        .where(
-            runs.c.schedule_id.in_(schedule_ids),
-            runs.c.finished_at.is_not(None),
-            runs.c.told.is_(False),
-        )
-        .values(told=True)
-    )
+def mark_told(tx: Tx, run_ids: Collection[int]) -> None:
+    """Say that the ends of these runs have reached the schedule store."""
+    tx.execute(update(runs).where(runs.c.id.in_(run_ids)).values(told=True))
+
+
+def free_request_key(tx: Tx, run_id: int) -> None:
+    """Let the Idempotency-Key that made this run be used again."""
+    tx.execute(update(runs).where(runs.c.id == run_id).values(request_key=None))

@@ -133,13 +133,18 @@ class SlotRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SlotDecision:
-    """One row to write. until and count: more than a hundred missed slots are one row, from `at` to `until`."""
+    """One row to write.
+
+    until and count: more than a hundred missed slots are one row, from `at` to `until`. whole_day: the day in its key
+    is decided with it, so that an edit does not make that day run again.
+    """
 
     key: str
     at: datetime
     local: str
     decision: Decision
     reason: str | None
+    whole_day: bool
     until: datetime | None = None
     count: int = 1
 
@@ -148,15 +153,15 @@ class SlotDecision:
 class Standing:
     """How far a schedule has been decided.
 
-    decided_day is the local day of the last slot that was claimed, held or skipped by a person; keys are those decided
-    near and after the watermark; claimed counts claimed slots.
+    keys are those decided near and after the watermark, days those that were decided whole (claimed, held, or skipped
+    by a person, where the rule had at most one slot a day); claimed counts claimed slots.
     """
 
     watermark: datetime
     floor: datetime
-    decided_day: date | None
     claimed: int
     keys: frozenset[str]
+    days: frozenset[date]
 
     @property
     def decided_until(self) -> datetime:
@@ -166,7 +171,10 @@ class Standing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Predecessor:
-    """The newest unfinished run of a schedule. untried: some of it were not written to yet; waits: it waits itself."""
+    """The unfinished runs of a schedule; run_id is the newest.
+
+    untried: some of their recipients were not written to yet; waits: one of them waits itself.
+    """
 
     run_id: int
     untried: bool

@@ -76,12 +76,12 @@ def run_of_request(tx: Tx, schedule_id: int, request_key: str) -> Run | None:
     return None if row is None else _run(row)
 
 
-def schedules_untold(tx: Tx) -> list[int]:
-    """Return the schedules whose runs have ended since the schedule store was last told."""
-    query = select(runs.c.schedule_id).where(
+def runs_untold(tx: Tx) -> dict[int, int]:
+    """Return the runs that have ended since the schedule store was last told, with their schedules."""
+    query = select(runs.c.id, runs.c.schedule_id).where(
         runs.c.finished_at.is_not(None), runs.c.told.is_(False)
     )
-    return list(tx.execute(query.distinct()).scalars())
+    return {run_id: schedule_id for run_id, schedule_id in tx.execute(query)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,7 +125,7 @@ def schedules_on_their_way(tx: Tx) -> dict[int, set[RunStatus]]:
 
 
 def predecessors(tx: Tx, schedule_ids: Collection[int]) -> dict[int, Predecessor]:
-    """Return, for each of these schedules that has an unfinished run, what a new slot would overlap with."""
+    """Return, for each of these schedules that has unfinished runs, what a new slot would overlap with."""
     query = (
         select(
             runs.c.id,
@@ -137,14 +137,16 @@ def predecessors(tx: Tx, schedule_ids: Collection[int]) -> dict[int, Predecessor
         .where(runs.c.schedule_id.in_(schedule_ids), runs.c.finished_at.is_(None))
         .order_by(runs.c.id)
     )
-    return {
-        r.schedule_id: Predecessor(
+    found: dict[int, Predecessor] = {}
+    for r in tx.execute(query):
+        older = found.get(r.schedule_id)
+        found[r.schedule_id] = Predecessor(
             run_id=r.id,
-            untried=bool(r.untried),
-            waits=r.status == RunStatus.CLAIMED and r.waits_for is not None,
+            untried=bool(r.untried) or (older is not None and older.untried),
+            waits=(r.status == RunStatus.CLAIMED and r.waits_for is not None)
+            or (older is not None and older.waits),
         )
-        for r in tx.execute(query)
-    }
+    return found
 
 
 def being_materialised(tx: Tx, audience_id: int) -> int | None:
@@ -189,8 +191,8 @@ def eta_seconds(run: Run, now: datetime) -> float | None:
 
 def totals_by_run_status(tx: Tx) -> dict[str, int]:
     """Return how many runs stand how."""
-    query = select(runs.c.status, func.count()).group_by(runs.c.status)
-    return dict(tx.execute(query).tuples().all())
+    query = select(runs.c.status, func.count().label("runs")).group_by(runs.c.status)
+    return {r.status: r.runs for r in tx.execute(query)}
 
 
 def totals_by_delivery_status(tx: Tx) -> dict[str, int]:

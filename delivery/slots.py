@@ -7,7 +7,7 @@ from deciding an instant again; the floor keeps a new or resumed schedule from r
 from collections.abc import Collection, Iterable
 from datetime import date, datetime, timedelta
 
-from sqlalchemy import func, select, update
+from sqlalchemy import String, cast, func, select, update
 
 from delivery.model import Decision, SlotDecision, Standing
 from delivery.tables import slots, watermarks
@@ -16,6 +16,9 @@ from storage.database import Tx, insert_into
 # A new tzdata release may move a slot that was decided to the other side of the watermark: its key is known this long.
 _KEYS_KNOWN = timedelta(days=2)
 
+WALL = "wall:"
+"""What the keys of daily and longer rules begin with; the day follows."""
+
 
 def standings(tx: Tx, schedule_ids: Collection[int], now: datetime) -> dict[int, Standing]:
     """Return how far each of these schedules has been decided; one that never was is left out."""
@@ -23,20 +26,23 @@ def standings(tx: Tx, schedule_ids: Collection[int], now: datetime) -> dict[int,
     if not rows:
         return {}
     keys: dict[int, set[str]] = {}
+    days: dict[int, set[date]] = {}
     near = (
-        select(slots.c.schedule_id, slots.c.key)
+        select(slots.c.schedule_id, slots.c.key, slots.c.whole_day)
         .join(watermarks, watermarks.c.schedule_id == slots.c.schedule_id)
         .where((slots.c.at > watermarks.c.watermark) | (slots.c.at > now - _KEYS_KNOWN))
     )
-    for schedule_id, key in tx.execute(near):
+    for schedule_id, key, whole_day in tx.execute(near):
         keys.setdefault(schedule_id, set()).add(key)
+        if whole_day:
+            days.setdefault(schedule_id, set()).add(_day_of(key))
     return {
         r.schedule_id: Standing(
             watermark=r.watermark,
             floor=r.floor,
-            decided_day=r.decided_day,
             claimed=r.claimed,
             keys=frozenset(keys.get(r.schedule_id, ())),
+            days=frozenset(days.get(r.schedule_id, ())),
         )
         for r in rows
     }
@@ -46,7 +52,7 @@ def begin(tx: Tx, schedule_id: int, now: datetime) -> None:
     """Let a schedule begin: nothing up to now is due. One that has begun is left as it is."""
     tx.execute(
         insert_into(tx, watermarks)
-        .values(schedule_id=schedule_id, watermark=now, floor=now, decided_day=None, claimed=0)
+        .values(schedule_id=schedule_id, watermark=now, floor=now, claimed=0, behind=True)
         .on_conflict_do_nothing()
     )
 
@@ -67,10 +73,37 @@ def raise_watermark(tx: Tx, schedule_id: int, watermark: datetime) -> None:
     )
 
 
-def mark_day(tx: Tx, schedule_id: int, day: date | None) -> None:
-    """Remember the day that was decided, or (None) let it run again."""
+def let_day_run_again(tx: Tx, schedule_id: int, day: date) -> None:
+    """Let a day run again that was decided whole, because a person said so: even at the time it was decided for."""
+    again = slots.c.key + "#" + cast(slots.c.id, String)
     tx.execute(
-        update(watermarks).where(watermarks.c.schedule_id == schedule_id).values(decided_day=day)
+        update(slots)
+        .where(
+            slots.c.schedule_id == schedule_id,
+            slots.c.whole_day.is_(True),
+            slots.c.key.startswith(f"{WALL}{day.isoformat()}"),
+        )
+        .values(whole_day=False, key=again)
+    )
+
+
+def mark_behind(tx: Tx, schedule_id: int) -> None:
+    """Say that the schedule store has yet to be told what is decided in this transaction."""
+    tx.execute(
+        update(watermarks).where(watermarks.c.schedule_id == schedule_id).values(behind=True)
+    )
+
+
+def behind(tx: Tx) -> set[int]:
+    """Return the schedules that the store has yet to be told about."""
+    query = select(watermarks.c.schedule_id).where(watermarks.c.behind.is_(True))
+    return set(tx.execute(query).scalars())
+
+
+def mark_told(tx: Tx, schedule_ids: Collection[int]) -> None:
+    """Say that the store knows what is decided about these."""
+    tx.execute(
+        update(watermarks).where(watermarks.c.schedule_id.in_(schedule_ids)).values(behind=False)
     )
 
 
@@ -104,6 +137,7 @@ def write(
             slots=decision.count,
             decision=decision.decision,
             reason=decision.reason,
+            whole_day=decision.whole_day,
             run_id=run_id,
             epoch=epoch,
             decided_at=now,
@@ -173,3 +207,7 @@ def last_decisions(tx: Tx, schedule_ids: Collection[int]) -> dict[int, Decision]
     )
     query = select(slots.c.schedule_id, slots.c.decision).join(newest, newest.c.id == slots.c.id)
     return {i: Decision(d) for i, d in tx.execute(query) if i in schedule_ids}
+
+
+def _day_of(key: str) -> date:
+    return date.fromisoformat(key.removeprefix(WALL)[:10])

@@ -10,7 +10,6 @@ from sqlalchemy import (
     Column,
     ColumnElement,
     FromClause,
-    Date,
     ForeignKey,
     Index,
     Integer,
@@ -41,6 +40,8 @@ slots = Table(
     Column("slots", Integer, nullable=False),
     Column("decision", String(10), nullable=False),
     Column("reason", String(200)),
+    # It decided its day (the one in the key): an edit does not make that day run again.
+    Column("whole_day", Boolean, nullable=False),
     Column("run_id", Integer, ForeignKey("runs.id", ondelete="RESTRICT")),
     Column("epoch", Integer, nullable=False),
     Column("decided_at", Instant, nullable=False),
@@ -65,9 +66,8 @@ watermarks = Table(
     Column("watermark", Instant, nullable=False),
     # When it was made, enabled, resumed, or its times changed: slots at or before are not due.
     Column("floor", Instant, nullable=False),
-    # The day (in the schedule's zone) of the last slot that was claimed, held, or skipped by a person: an edit
-    # does not make that day run again.
-    Column("decided_day", Date),
+    # The schedule store has not been told of what was decided last.
+    Column("behind", Boolean, nullable=False),
     Column("claimed", Integer, nullable=False),  # slots, for max_runs
 )
 

@@ -2,9 +2,15 @@
 
 from alembic import context
 
+import accounts.tables
+import audience.tables
+import campaigns.tables
+import delivery.tables
+import identity.tables
+import scheduler.tables
 import storage.aliveness
 import storage.replays
-import storage.sequence  # noqa: F401 - each import adds its tables to the metadata
+import storage.sequence
 from storage.metadata import metadata
 
 context.configure(

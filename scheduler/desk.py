@@ -4,20 +4,23 @@ An edit goes: id, file, copy, answer; the store sees to that. What is decided ab
 the store's lock, so that it and a tick never decide at once.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
+from itertools import islice, takewhile
 from typing import Any, Literal
+from zoneinfo import ZoneInfo
 
 from campaigns import store as campaign_store
-from delivery import reads, slots
-from delivery.model import Decision, Origin, Run
-from foundation.errors import Conflict, FieldError, Invalid, NotFound, Stale
-from scheduler.due import as_row, is_decided, next_undecided
+from delivery import ledger, reads, slots
+from delivery.model import Decision, Origin, Run, Standing
+from foundation.errors import Conflict, FieldError, Invalid, NotFound, Stale, Unavailable
+from foundation.log import log_for
+from scheduler.due import SKIPPED_BY_A_PERSON, as_row, next_undecided, undecided
 from scheduler.fields import ScheduleFields, check
 from scheduler.model import Schedule, ScheduleType, Slot, Status
 from scheduler.parts import SchedulerParts
-from scheduler.recurrence import at_most_daily, first_slot, slots_after, slots_between
+from scheduler.recurrence import first_slot
 from scheduler.recurrence import upcoming as upcoming_slots
 from scheduler.standing import record_of, refreshed
 from scheduler.store import Book
@@ -25,8 +28,10 @@ from scheduler.tick import make_run
 from storage.aliveness import current_epoch
 from storage.database import Tx
 
-SKIPPED_BY_A_PERSON = "skipped by a person"
+REQUEST_KEYS_KEPT = timedelta(hours=24)
 MOST_CALENDAR_ITEMS = 5000
+log = log_for(__name__)
+
 _DEFINITION = tuple(f.name for f in fields(ScheduleFields))
 
 
@@ -51,9 +56,12 @@ def list_schedules(parts: SchedulerParts) -> list[Schedule]:
 def get(parts: SchedulerParts, schedule_id: int) -> Schedule:
     """Return a schedule. Raises NotFound."""
     found = next((s for s in parts.store.read() if s.id == schedule_id), None)
-    if found is None:
-        raise NotFound(f"There is no schedule {schedule_id}.")
-    return found
+    if found is not None:
+        return found
+    with (
+        parts.store.edit() as book
+    ):  # settles what the file says, and knows the entries that can't be used
+        return _of(book, schedule_id)
 
 
 def create(parts: SchedulerParts, given: ScheduleFields) -> Schedule:
@@ -90,11 +98,14 @@ def edit(
         new = replace(old, **changes)
         given = ScheduleFields(**{name: getattr(new, name) for name in _DEFINITION})
         _check(parts, given, now, old=old)
-        if again_today:
-            with parts.database.write(durable=True) as tx:
-                slots.mark_day(tx, schedule_id, None)
         if new != old:
             book.put(new, edit=True)
+    if again_today:
+        # After the edit: it must not be left behind by one that was refused.
+        with parts.database.write(durable=True) as tx:
+            today = now.astimezone(ZoneInfo(new.timezone)).date()
+            slots.let_day_run_again(tx, schedule_id, today)
+            slots.mark_behind(tx, schedule_id)
     return _follow_up(parts, schedule_id)
 
 
@@ -130,28 +141,25 @@ def skip_next(parts: SchedulerParts, schedule_id: int, *, slot: datetime) -> Sch
         schedule = _of(book, schedule_id)
         with parts.database.write(durable=True) as tx:
             standing = slots.standings(tx, [schedule_id], now)[schedule_id]
-            upcoming = next_undecided(schedule, standing)
+            upcoming = next_undecided(schedule, standing, now)
             if upcoming is None:
                 raise Conflict(f"Schedule {schedule_id} has no slot left that could be skipped.")
             if upcoming.at != slot:
                 raise Conflict(
-                    f"The next slot is {upcoming.at.isoformat()}, not {slot.isoformat()}. Look at it"
+                    f"The next slot is {_rfc3339(upcoming.at)}, not {_rfc3339(slot)}. Look at it"
                     " again, then skip.",
-                    next_slot=upcoming.at,
+                    next_slot=_rfc3339(upcoming.at),
                 )
             slots.write(
                 tx,
                 schedule_id,
-                as_row(upcoming, Decision.SKIPPED, SKIPPED_BY_A_PERSON),
+                as_row(schedule, upcoming, Decision.SKIPPED, SKIPPED_BY_A_PERSON),
                 run_id=None,
                 epoch=current_epoch(tx),
                 now=now,
             )
-            if at_most_daily(schedule):
-                slots.mark_day(tx, schedule_id, upcoming.local.date())
-            fresh = refreshed(schedule, record_of(tx, [schedule_id], now))
-        book.put(fresh, edit=False)
-    return get(parts, schedule_id)
+            slots.mark_behind(tx, schedule_id)
+    return _follow_up(parts, schedule_id)
 
 
 def missed(
@@ -179,25 +187,23 @@ def missed(
                     slots.release(
                         tx, slot_id, Decision.SKIPPED, reason=SKIPPED_BY_A_PERSON, run_id=None
                     )
-            fresh = refreshed(schedule, record_of(tx, [schedule_id], now))
-        book.put(fresh, edit=False)
-    parts.wake()
-    return get(parts, schedule_id)
+            slots.mark_behind(tx, schedule_id)
+    return _follow_up(parts, schedule_id)
 
 
 def run_now(parts: SchedulerParts, schedule_id: int, *, request_key: str | None) -> Run:
     """Make a run at once, without the buffer; the schedule's slots are left alone. Works on a paused one too.
 
-    request_key: a second call with the same one returns the first one's run. Raises Conflict while a run is unfinished.
+    request_key: for 24 hours a second call with the same one returns the first one's run. Raises Conflict while a run
+    is unfinished.
     """
     now = parts.clock.now()
     with parts.store.edit() as book:
         schedule = _of(book, schedule_id)
         with parts.database.write(durable=True) as tx:
-            if request_key is not None:
-                earlier = reads.run_of_request(tx, schedule_id, request_key)
-                if earlier is not None:
-                    return earlier
+            earlier = _run_of_request(tx, schedule_id, request_key, now)
+            if earlier is not None:
+                return earlier
             unfinished = reads.unfinished_of(tx, schedule_id)
             if unfinished is not None:
                 raise Conflict(
@@ -214,30 +220,31 @@ def run_now(parts: SchedulerParts, schedule_id: int, *, request_key: str | None)
                 epoch=current_epoch(tx),
                 now=now,
             )
+            slots.mark_behind(tx, schedule_id)
             run = reads.run(tx, run_id)
-            fresh = refreshed(schedule, record_of(tx, [schedule_id], now))
-        book.put(fresh, edit=False)
-    parts.wake()
+    _follow_up(parts, schedule_id)
     return run
 
 
+def _run_of_request(tx: Tx, schedule_id: int, request_key: str | None, now: datetime) -> Run | None:
+    if request_key is None:
+        return None
+    earlier = reads.run_of_request(tx, schedule_id, request_key)
+    if earlier is not None and now - earlier.claimed_at > REQUEST_KEYS_KEPT:
+        ledger.free_request_key(tx, earlier.id)
+        return None
+    return earlier
+
+
 def upcoming(parts: SchedulerParts, schedule_id: int, *, count: int) -> list[Slot]:
-    """Return the next slots that will be decided; none of a paused schedule's are left out."""
+    """Return the next slots that will be decided; of a paused schedule as if it were resumed now."""
     schedule = get(parts, schedule_id)
+    now = parts.clock.now()
     with parts.database.read() as tx:
-        standing = slots.standings(tx, [schedule_id], parts.clock.now()).get(schedule_id)
+        standing = slots.standings(tx, [schedule_id], now).get(schedule_id)
     if standing is None:
-        return upcoming_slots(schedule, parts.clock.now(), count=count)
-    left = count
-    if schedule.max_runs is not None:
-        left = min(count, schedule.max_runs - standing.claimed)
-    found: list[Slot] = []
-    for slot in slots_after(schedule, standing.decided_until):
-        if len(found) >= left:
-            break
-        if not is_decided(schedule, standing, slot):
-            found.append(slot)
-    return found
+        return upcoming_slots(schedule, now, count=count)
+    return list(islice(undecided(schedule, standing, now), count))
 
 
 def preview(parts: SchedulerParts, given: ScheduleFields, *, count: int) -> list[Slot]:
@@ -268,35 +275,41 @@ def calendar(parts: SchedulerParts, start: datetime, end: datetime) -> list[Cale
     ]
     for schedule in schedules.values():
         standing = standings.get(schedule.id)
-        if not schedule.enabled or standing is None:
-            continue
-        left = MOST_CALENDAR_ITEMS
-        if schedule.max_runs is not None:
-            left = schedule.max_runs - standing.claimed
-        after = max(standing.decided_until, start)
-        to_come = slots_between(schedule, after, end, limit=max(0, left))
-        items += [
-            CalendarItem(
-                schedule_id=schedule.id,
-                campaign_id=schedule.campaign_id,
-                slot=slot.at,
-                local=slot.local.isoformat(),
-                decision=None,
-                reason=slot.note,
-                run_id=None,
-            )
-            for slot in to_come
-            if not is_decided(schedule, standing, slot)
-        ]
+        if schedule.enabled and standing is not None:
+            items += _to_come(schedule, standing, start, end)
     return sorted(items, key=lambda i: (i.slot, i.schedule_id))[:MOST_CALENDAR_ITEMS]
+
+
+def _to_come(
+    schedule: Schedule, standing: Standing, start: datetime, end: datetime
+) -> Iterator[CalendarItem]:
+    try:
+        coming = takewhile(lambda s: s.at <= end, undecided(schedule, standing, start))
+        wanted = [slot for slot in islice(coming, MOST_CALENDAR_ITEMS) if slot.at >= start]
+    except Exception:
+        log.exception("a schedule's slots can't be told", schedule_id=schedule.id)
+        return
+    for slot in wanted:
+        yield CalendarItem(
+            schedule_id=schedule.id,
+            campaign_id=schedule.campaign_id,
+            slot=slot.at,
+            local=slot.local.isoformat(),
+            decision=None,
+            reason=slot.note,
+            run_id=None,
+        )
 
 
 def _switch(
     parts: SchedulerParts, schedule_id: int, *, enabled: bool, note: str | None
 ) -> Schedule:
+    now = parts.clock.now()
     with parts.store.edit() as book:
         old = _of(book, schedule_id)
-        if old.next_run is None:
+        with parts.database.read() as tx:
+            standing = slots.standings(tx, [schedule_id], now).get(schedule_id)
+        if standing is not None and next_undecided(old, standing, now) is None:
             raise Conflict(
                 f"Schedule {schedule_id} is {old.status}: it has no slot left that could be"
                 f" {'resumed' if enabled else 'paused'}."
@@ -307,14 +320,23 @@ def _switch(
 
 
 def _follow_up(parts: SchedulerParts, schedule_id: int) -> Schedule:
-    """Bring the ledger's fields of an edited schedule up to date; the answer carries the new next_run."""
-    with parts.store.edit() as book:
-        schedule = _of(book, schedule_id)
-        with parts.database.read() as tx:
-            record = record_of(tx, [schedule_id], parts.clock.now())
-        book.put(refreshed(schedule, record), edit=False)
+    """Bring the ledger's fields of a schedule up to date, and return it: the answer carries the new next_run.
+
+    What was asked for is durable by now: a store that can't be written for this must not make it look undone. The
+    ledger knows that the store is behind, and the tick tells it.
+    """
     parts.wake()
-    return get(parts, schedule_id)
+    try:
+        with parts.store.edit() as book, parts.database.read() as tx:
+            fresh = refreshed(
+                _of(book, schedule_id), record_of(tx, [schedule_id], parts.clock.now())
+            )
+            return book.put(fresh, edit=False)
+    except Unavailable as error:
+        log.warning("the schedule file is behind", schedule_id=schedule_id, reason=error.message)
+    schedule = get(parts, schedule_id)
+    with parts.database.read() as tx:
+        return refreshed(schedule, record_of(tx, [schedule_id], parts.clock.now()))
 
 
 def _of(book: Book, schedule_id: int) -> Schedule:
@@ -390,13 +412,14 @@ def _send_missed(
     tx: Tx, schedule: Schedule, held: list[tuple[int, datetime]], now: datetime
 ) -> None:
     """Make one run for all slots that were held: the newest is claimed, the others are merged into its run."""
+    predecessor = reads.predecessors(tx, [schedule.id]).get(schedule.id)
     run_id = make_run(
         tx,
         schedule,
         slot=held[-1][1],
         origin=Origin.MISSED,
         request_key=None,
-        waits_for=None,
+        waits_for=predecessor.run_id if predecessor and predecessor.untried else None,
         epoch=current_epoch(tx),
         now=now,
     )
@@ -404,3 +427,7 @@ def _send_missed(
         slots.release(tx, slot_id, Decision.MERGED, reason="sent late by a person", run_id=run_id)
     slots.release(tx, held[-1][0], Decision.CLAIMED, reason="sent late by a person", run_id=run_id)
     slots.count_claim(tx, schedule.id)
+
+
+def _rfc3339(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")

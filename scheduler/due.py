@@ -3,11 +3,13 @@
 Nothing is claimed here. What is decided is written by the tick, where the unique key of the slot has the last word.
 """
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from itertools import islice
 
 from delivery.model import Decision, Predecessor, SlotDecision, Standing
-from scheduler.model import CatchUp, Overlap, Schedule, Slot
+from scheduler.model import CatchUp, Overlap, Schedule, ScheduleType, Slot
 from scheduler.recurrence import (
     at_most_daily,
     count_between,
@@ -18,8 +20,15 @@ from scheduler.recurrence import (
 )
 
 MOST_ROWS = 100
+# Beyond that a count is not worth the time that the store's lock is held for it.
+MOST_COUNTED = 10_000
+SKIPPED_BY_A_PERSON = "skipped by a person"
+OVERLAP = "overlap"
+MISSED = "missed: the server was not running, or the clock jumped"
+PAUSED = "paused"
 CHECK_THE_CLOCK = "more than 100 slots were missed: check the clock"
-_GRACE = timedelta(minutes=1)
+_LEAST_GRACE = timedelta(seconds=5)
+_MOST_GRACE = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,13 +61,16 @@ def decide(
     Slots older than the window go by catch_up. Of the others only the latest is claimed, the earlier ones are merged
     into its run: nobody gets ten mails because the server was down for ten slots.
     """
-    if not schedule.enabled or is_used_up(schedule, standing):
+    if is_used_up(schedule, standing):
         return None
+    if not schedule.enabled:
+        return _decide_paused(schedule, standing, until=now - buffer)
     after, until = standing.decided_until, now - buffer
     if until <= after:
         return None
     # A window shorter than the buffer would hold every slot there is: what was claimable only a moment ago is not late.
-    late_until = min(until, now - max(window, buffer + min(window, _GRACE)))
+    grace = max(_LEAST_GRACE, min(window, _MOST_GRACE))
+    late_until = min(until, now - max(window, buffer + grace))
     late = _stretch(schedule, standing, after, late_until)
     recent = _stretch(schedule, standing, max(after, late_until), until)
     if late.newest is None and recent.newest is None:
@@ -67,25 +79,24 @@ def decide(
     assert newest is not None
     if schedule.catch_up == CatchUp.SEND and recent.newest is None:
         recent, late = late, _NOTHING
-    claim, rest = recent.newest, recent.without_newest()
+    claim, merged = recent.newest, recent.without_newest()
     rows: list[SlotDecision] = []
-    match schedule.catch_up:
-        case CatchUp.HOLD:
-            rows += late.rows(
-                Decision.HELD, "missed: the server was not running, or the clock jumped"
-            )
-        case CatchUp.SKIP:
-            rows += late.rows(Decision.SKIPPED, "catch_up")
-        case CatchUp.SEND:
-            rows += late.rows(Decision.MERGED, "one run for all that were missed")
     waits_for = None
     if claim is not None and predecessor is not None and predecessor.untried:
+        waits_for = predecessor.run_id
         if schedule.overlap == Overlap.SKIP or predecessor.waits:
-            rows += (rest.with_newest(claim)).rows(Decision.SKIPPED, "overlap")
-            claim, rest = None, _NOTHING
-        else:
-            waits_for = predecessor.run_id
-    rows += rest.rows(Decision.MERGED, "a later slot was due at the same time")
+            rows += recent.rows(schedule, Decision.SKIPPED, OVERLAP)
+            claim, merged, waits_for = None, _NOTHING, None
+    match schedule.catch_up:
+        case CatchUp.HOLD:
+            rows += late.rows(schedule, Decision.HELD, MISSED)
+        case CatchUp.SKIP:
+            rows += late.rows(schedule, Decision.SKIPPED, "catch_up")
+        case CatchUp.SEND if claim is None:
+            rows += late.rows(schedule, Decision.SKIPPED, OVERLAP)
+        case CatchUp.SEND:
+            rows += late.rows(schedule, Decision.MERGED, "one run for all that were missed")
+    rows += merged.rows(schedule, Decision.MERGED, "a later slot was due at the same time")
     return Verdict(
         schedule=schedule,
         standing=standing,
@@ -96,41 +107,93 @@ def decide(
     )
 
 
+def _decide_paused(schedule: Schedule, standing: Standing, *, until: datetime) -> Verdict | None:
+    """Skip the slot of a one-time schedule that falls into a pause: it is over, there is nothing to resume.
+
+    Slots of a repeating one get their rows when it is resumed.
+    """
+    if schedule.schedule_type != ScheduleType.ONCE:
+        return None
+    passed = _stretch(schedule, standing, standing.decided_until, until)
+    if passed.newest is None:
+        return None
+    return Verdict(
+        schedule=schedule,
+        standing=standing,
+        claim=None,
+        waits_for=None,
+        rows=tuple(passed.rows(schedule, Decision.SKIPPED, PAUSED)),
+        decided_until=passed.newest.at,
+    )
+
+
+def may_be_due(schedule: Schedule) -> bool:
+    """Whether there is anything to decide about the schedule's slots: not while a repeating one is paused."""
+    return schedule.enabled or schedule.schedule_type == ScheduleType.ONCE
+
+
 def is_used_up(schedule: Schedule, standing: Standing) -> bool:
     """Whether max_runs slots have been claimed."""
     return schedule.max_runs is not None and standing.claimed >= schedule.max_runs
 
 
-def next_undecided(schedule: Schedule, standing: Standing) -> Slot | None:
-    """Return the next slot that will be decided: what next_run shows, whether the schedule is enabled or not."""
-    if is_used_up(schedule, standing):
-        return None
-    candidates = slots_after(schedule, standing.decided_until)
-    return next((slot for slot in candidates if not is_decided(schedule, standing, slot)), None)
+def next_undecided(schedule: Schedule, standing: Standing, now: datetime) -> Slot | None:
+    """Return the next slot that will be decided: what next_run shows.
+
+    Of a paused schedule the next from now on: those that pass during a pause never run.
+    """
+    return next(undecided(schedule, standing, now), None)
+
+
+def undecided(schedule: Schedule, standing: Standing, now: datetime) -> Iterator[Slot]:
+    """Yield the slots that will be decided, as far as max_runs leaves any."""
+    left = None if schedule.max_runs is None else max(0, schedule.max_runs - standing.claimed)
+    after = standing.decided_until if schedule.enabled else max(standing.decided_until, now)
+    to_come = slots_after(schedule, after)
+    return islice((s for s in to_come if not is_decided(schedule, standing, s)), left)
 
 
 def is_decided(schedule: Schedule, standing: Standing, slot: Slot) -> bool:
-    """Whether a slot beyond the watermark is decided all the same: by its key, or with its whole day."""
+    """Whether a slot beyond the watermark is decided all the same: by its key, or with its whole day.
+
+    A one-time schedule's time was chosen for itself, whatever that day has seen.
+    """
     if slot.key in standing.keys:
         return True
-    return standing.decided_day is not None and (
-        at_most_daily(schedule) and slot.local.date() == standing.decided_day
-    )
+    if schedule.schedule_type == ScheduleType.ONCE or not standing.days:
+        return False
+    return at_most_daily(schedule) and slot.local.date() in standing.days
 
 
 def passed_over(
-    schedule: Schedule, standing: Standing, *, until: datetime, reason: str
+    schedule: Schedule, standing: Standing, *, until: datetime, reason: str, edit: int
 ) -> tuple[SlotDecision, ...]:
-    """Return rows for the slots that were due and not decided when the schedule was changed or resumed."""
+    """Return rows for the slots that were due and not decided when the schedule was changed or resumed.
+
+    Their keys carry the number of the edit: the floor stops these instants, and their names stay free, since the edit
+    itself must not keep the same nominal time, in another zone say, from running.
+    """
     stretch = _stretch(schedule, standing, standing.decided_until, until)
-    return tuple(stretch.rows(Decision.SKIPPED, reason))
+    rows = stretch.rows(schedule, Decision.SKIPPED, reason)
+    return tuple(replace(row, key=f"{row.key}#edit{edit}") for row in rows)
 
 
-def as_row(slot: Slot, decision: Decision, reason: str | None) -> SlotDecision:
+def as_row(schedule: Schedule, slot: Slot, decision: Decision, reason: str | None) -> SlotDecision:
     """Return the row that says this about a slot."""
     return SlotDecision(
-        key=slot.key, at=slot.at, local=slot.local.isoformat(), decision=decision, reason=reason
+        key=slot.key,
+        at=slot.at,
+        local=slot.local.isoformat(),
+        decision=decision,
+        reason=reason,
+        whole_day=_decides_day(schedule, decision, reason),
     )
+
+
+def _decides_day(schedule: Schedule, decision: Decision, reason: str | None) -> bool:
+    by_a_person = decision == Decision.SKIPPED and reason == SKIPPED_BY_A_PERSON
+    decides = by_a_person or decision in (Decision.CLAIMED, Decision.HELD)
+    return decides and at_most_daily(schedule)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,12 +210,9 @@ class _Stretch:
     def without_newest(self) -> "_Stretch":
         return _Stretch(self.slots[:-1], max(0, self.count - 1))
 
-    def with_newest(self, slot: Slot) -> "_Stretch":
-        return _Stretch((*self.slots, slot), self.count + 1)
-
-    def rows(self, decision: Decision, reason: str) -> list[SlotDecision]:
+    def rows(self, schedule: Schedule, decision: Decision, reason: str) -> list[SlotDecision]:
         if self.count <= MOST_ROWS:
-            return [as_row(slot, decision, reason) for slot in self.slots]
+            return [as_row(schedule, slot, decision, reason) for slot in self.slots]
         first, last = self.slots[0], self.slots[-1]
         return [
             SlotDecision(
@@ -161,6 +221,7 @@ class _Stretch:
                 local=first.local.isoformat(),
                 decision=decision,
                 reason=f"{reason}; {CHECK_THE_CLOCK}",
+                whole_day=_decides_day(schedule, decision, reason),
                 until=last.at,
                 count=self.count,
             )
@@ -173,7 +234,7 @@ _NOTHING = _Stretch((), 0)
 def _stretch(schedule: Schedule, standing: Standing, after: datetime, until: datetime) -> _Stretch:
     if until <= after:
         return _NOTHING
-    count = count_between(schedule, after, until)
+    count = count_between(schedule, after, until, most=MOST_COUNTED)
     if count > MOST_ROWS + 1:
         first = next_slot(schedule, after)
         assert first is not None

@@ -6,13 +6,15 @@ Runs in the transaction that brings the copy of the definitions up to date, for 
 from datetime import datetime
 
 from delivery import slots
-from scheduler.due import passed_over
+from foundation.log import log_for
+from scheduler.due import PAUSED, passed_over
 from scheduler.model import Schedule
 from storage.aliveness import current_epoch
 from storage.database import Tx
 
+log = log_for(__name__)
+
 EDITED = "edited"
-PAUSED = "paused"
 
 
 def apply_edit(tx: Tx, old: Schedule | None, new: Schedule, now: datetime) -> None:
@@ -22,6 +24,7 @@ def apply_edit(tx: Tx, old: Schedule | None, new: Schedule, now: datetime) -> No
     row, skipped: "paused" when they fell into a pause, else "edited".
     """
     slots.begin(tx, new.id, now)
+    slots.mark_behind(tx, new.id)
     if old is None:
         return
     enabled_now = new.enabled and not old.enabled
@@ -29,7 +32,12 @@ def apply_edit(tx: Tx, old: Schedule | None, new: Schedule, now: datetime) -> No
         return
     standing = slots.standings(tx, [new.id], now)[new.id]
     reason = EDITED if old.enabled else PAUSED
-    rows = passed_over(old, standing, until=now, reason=reason)
+    try:
+        rows = passed_over(old, standing, until=now, reason=reason, edit=new.version)
+    except Exception:
+        # A definition that can't be computed any more (its zone is gone, say) must not keep people from mending it.
+        log.exception("the slots passed over can't be told", schedule_id=new.id)
+        rows = ()
     epoch = current_epoch(tx)
     slots.write_all(tx, new.id, rows, run_id=None, epoch=epoch, now=now)
     slots.raise_floor(tx, new.id, now)

@@ -18,14 +18,12 @@ scheduler_lock = threading.Lock()
 class Agenda:
     """What a tick remembers for the next one, so that one with nothing due reads nothing. Losing it costs one look.
 
-    look_at: when something is due next. behind: schedules whose entry in the store is behind the ledger, since it
-    could not be saved. waiting: slots of which the log says already that they wait for the buffer.
+    look_at: when something is due next. waiting: slots of which the log says already that they wait for the buffer.
     """
 
     stamp: object = None
     look_at: datetime | None = None
     slots: dict[int, tuple[object, Slot | None]] = field(default_factory=dict)
-    behind: set[int] = field(default_factory=set)
     waiting: set[tuple[int, str]] = field(default_factory=set)
 
 

@@ -73,12 +73,14 @@ def slots_between(
     return list(islice(_between(planned, after, until), limit))
 
 
-def count_between(planned: Planned, after: datetime, until: datetime) -> int:
-    """Return how many slots there are with after < slot <= until."""
+def count_between(
+    planned: Planned, after: datetime, until: datetime, *, most: int | None = None
+) -> int:
+    """Return how many slots there are with after < slot <= until; counting them one by one stops at most."""
     plan = _plan_of(planned)
     if isinstance(plan.times, Steady):
         return plan.times.count(after, min(until, _end_of(planned, plan)))
-    return sum(1 for _ in _between(planned, after, until))
+    return sum(1 for _ in islice(_between(planned, after, until), most))
 
 
 def latest_slots(planned: Planned, after: datetime, until: datetime, *, limit: int) -> list[Slot]:

