@@ -3,7 +3,7 @@
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -125,19 +125,20 @@ def missing(tx: Tx, ids: Sequence[int]) -> list[int]:
 
 
 def add_recipients(tx: Tx, audience_id: int, new: Sequence[NewRecipient], now: datetime) -> Added:
-    """Put recipients into an audience; who is in it already gets the new name and attributes and keeps the id.
+    """Put recipients into an audience; who is in it already is brought up to date and keeps the id.
 
-    Each row counts as added, updated or rejected. Of several rows with the same address the last one holds.
+    What a row does not say stays: an empty name keeps the one there was, and the attributes given are put over those
+    there were, key by key. So does a second row with the same address. Each row counts as added, updated or rejected.
     Raises NotFound.
     """
     get_audience(tx, audience_id)
     accepted, rejected = _sort_out(new)
-    rows = {row.address_key: row for row in accepted}
-    there = _keys_there(tx, audience_id, list(rows))
-    added = len(rows) - len(there)
+    there = _there(tx, audience_id, accepted)
+    rows, too_large = _brought_up_to_date(accepted, there)
+    added = len(rows.keys() - there.keys())
     _upsert(tx, audience_id, list(rows.values()), now)
     _count(tx, audience_id, added)
-    return Added(added=added, updated=len(accepted) - added, rejected=tuple(rejected))
+    return _added(added, len(accepted) - len(too_large), [*rejected, *too_large])
 
 
 def would_add(tx: Tx, audience_id: int, new: Sequence[NewRecipient], seen: set[int]) -> Added:
@@ -147,11 +148,11 @@ def would_add(tx: Tx, audience_id: int, new: Sequence[NewRecipient], seen: set[i
     so a count may be off by one in ten million million; nothing is kept by it.
     """
     accepted, rejected = _sort_out(new)
-    keys = {row.address_key: hash(row.address_key) for row in accepted}
-    there = _keys_there(tx, audience_id, list(keys))
-    fresh = {short for key, short in keys.items() if key not in there} - seen
+    there = _there(tx, audience_id, accepted)
+    rows, too_large = _brought_up_to_date(accepted, there)
+    fresh = {hash(key) for key in rows.keys() - there.keys()} - seen
     seen |= fresh
-    return Added(added=len(fresh), updated=len(accepted) - len(fresh), rejected=tuple(rejected))
+    return _added(len(fresh), len(accepted) - len(too_large), [*rejected, *too_large])
 
 
 def list_recipients(
@@ -247,12 +248,32 @@ def highest_recipient_id(tx: Tx, audience_ids: Sequence[int]) -> int:
     return found or 0
 
 
+def count_people(tx: Tx, audience_ids: Sequence[int]) -> int:
+    """Count the people in these audiences; one who is in two of them counts once."""
+    if len(set(audience_ids)) == 1:
+        return get_audience(tx, audience_ids[0]).recipients
+    people = select(func.count(recipients.c.address_key.distinct()))
+    in_them = recipients.c.audience_id.in_(audience_ids)
+    found: int = tx.execute(people.where(in_them)).scalar_one()
+    return found
+
+
 @dataclass(frozen=True, slots=True)
 class _Accepted:
+    row: int
     email: str
     address_key: str
     name: str
-    attributes: str
+    attributes: Mapping[str, Any]
+    encoded: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What is kept of a recipient already."""
+
+    name: str
+    attributes: Mapping[str, Any]
 
 
 def _sort_out(new: Sequence[NewRecipient]) -> tuple[list[_Accepted], list[Rejected]]:
@@ -282,7 +303,42 @@ def _checked(row: NewRecipient) -> _Accepted | str:
     attributes = _encoded(row.attributes) if row.attributes else b"{}"
     if isinstance(attributes, str):
         return attributes
-    return _Accepted(address.written, address.key, name, attributes.decode())
+    return _Accepted(
+        row.row, address.written, address.key, name, row.attributes, attributes.decode()
+    )
+
+
+def _added(added: int, taken: int, rejected: Sequence[Rejected]) -> Added:
+    in_order = tuple(sorted(rejected, key=lambda row: row.row))
+    return Added(added=added, updated=taken - added, rejected=in_order)
+
+
+def _brought_up_to_date(
+    accepted: Sequence[_Accepted], there: Mapping[str, _Known]
+) -> tuple[dict[str, _Accepted], list[Rejected]]:
+    """Return the rows to write, by address key, and those that would make a recipient too large."""
+    rows: dict[str, _Accepted] = {}
+    too_large: list[Rejected] = []
+    for row in accepted:
+        before = rows.get(row.address_key) or there.get(row.address_key)
+        together = row if before is None else _over(before, row)
+        if isinstance(together, str):
+            too_large.append(Rejected(row=row.row, email=row.email, reason=together))
+        else:
+            rows[row.address_key] = together
+    return rows, too_large
+
+
+def _over(before: _Accepted | _Known, row: _Accepted) -> _Accepted | str:
+    """Return the row with what it does not say from before, or the reason why they can't be kept together."""
+    name = row.name or before.name
+    if not before.attributes:
+        return replace(row, name=name)
+    attributes = {**before.attributes, **row.attributes}
+    encoded = _encoded(attributes)
+    if isinstance(encoded, str):
+        return f"{encoded} That is with those the recipient has already."
+    return replace(row, name=name, attributes=attributes, encoded=encoded.decode())
 
 
 def _encoded(attributes: Mapping[str, Any]) -> bytes | str:
@@ -329,13 +385,15 @@ def _is_unicode(text: str) -> bool:
     return True
 
 
-def _keys_there(tx: Tx, audience_id: int, keys: Sequence[str]) -> set[str]:
-    there: set[str] = set()
-    for some in _pieces(keys):
-        query = select(recipients.c.address_key).where(
-            recipients.c.audience_id == audience_id, recipients.c.address_key.in_(some)
+def _there(tx: Tx, audience_id: int, rows: Sequence[_Accepted]) -> dict[str, _Known]:
+    """Return what is kept already of those of the rows that are in the audience, by address key."""
+    c = recipients.c
+    there: dict[str, _Known] = {}
+    for keys in _pieces(list({row.address_key for row in rows})):
+        query = select(c.address_key, c.name, c.attributes).where(
+            c.audience_id == audience_id, c.address_key.in_(keys)
         )
-        there.update(tx.execute(query).scalars())
+        there |= {key: _Known(name, attributes) for key, name, attributes in tx.execute(query)}
     return there
 
 
@@ -360,7 +418,7 @@ def _upsert(tx: Tx, audience_id: int, rows: Sequence[_Accepted], now: datetime) 
                 "email": row.email,
                 "address_key": row.address_key,
                 "name": row.name,
-                "attributes": row.attributes,
+                "attributes": row.encoded,
             }
             for row in rows
         ],

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, delete, select
+from sqlalchemy import Row, delete, exists, func, select
 
 from audience.model import Suppression, SuppressionReason
-from audience.tables import suppressions
+from audience.tables import recipients, suppressions
 from foundation.errors import NotFound
 from mail.address import normalise
 from storage.database import Tx, insert_into
@@ -61,6 +61,18 @@ def which_suppressed(tx: Tx, keys: Sequence[str]) -> dict[str, SuppressionReason
         some = suppressions.c.address_key.in_(keys[start : start + _IN_LIST])
         query = select(suppressions.c.address_key, suppressions.c.reason).where(some)
         found |= {key: SuppressionReason(reason) for key, reason in tx.execute(query)}
+    return found
+
+
+def count_suppressed(tx: Tx, audience_ids: Sequence[int]) -> int:
+    """Count the people in these audiences who get nothing."""
+    in_them = exists().where(
+        recipients.c.audience_id.in_(audience_ids),
+        recipients.c.address_key == suppressions.c.address_key,
+    )
+    found: int = tx.execute(
+        select(func.count()).select_from(suppressions).where(in_them)
+    ).scalar_one()
     return found
 
 

@@ -9,7 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import event, func, select
 
-from audience import store
+from audience import store, suppressions
+from audience.model import SuppressionReason
 from audience.tables import recipients
 from foundation.errors import Conflict, Invalid, NotFound, Stale
 from storage.database import Tx
@@ -104,17 +105,67 @@ def test_rows_are_added_updated_and_rejected_each_once(tx: Tx) -> None:
     assert _emails(tx, made.id) == ["THERE@example.com", "New@Example.com"]
 
 
-def test_an_updated_recipient_keeps_the_id_and_loses_old_attributes(tx: Tx) -> None:
+def test_an_updated_recipient_keeps_the_id_and_what_is_not_said(tx: Tx) -> None:
     made = an_audience(tx)
-    store.add_recipients(tx, made.id, [a_row(name="A", attributes={"x": 1, "y": {"z": [1]}})], NOON)
+    told = {"city": "Rome", "tags": {"vip": True}, "plan": "pro"}
+    store.add_recipients(tx, made.id, [a_row(name="Ada", attributes=told)], NOON)
     before = store.find(tx, [made.id], "ada@example.com")
 
-    store.add_recipients(tx, made.id, [a_row(name="B", attributes={"q": "ü"})], NOON)
+    changed = {"city": "", "tags": {"q": "ü"}, "new": 1}
+    store.add_recipients(tx, made.id, [a_row(attributes=changed)], NOON)
 
     after = store.find(tx, [made.id], "ADA@example.com")
     assert before is not None
     assert after is not None
-    assert (after.id, after.name, after.attributes) == (before.id, "B", {"q": "ü"})
+    assert (after.id, after.name) == (before.id, "Ada")
+    assert after.attributes == {"city": "", "tags": {"q": "ü"}, "plan": "pro", "new": 1}
+
+
+def test_rows_of_one_person_in_one_go_are_put_over_each_other(tx: Tx) -> None:
+    made = an_audience(tx)
+    rows = [
+        a_row(row=1, name="Ada", attributes={"city": "Rome"}),
+        a_row("ADA@example.com", row=2, attributes={"plan": "pro"}),
+    ]
+
+    added = store.add_recipients(tx, made.id, rows, NOON)
+
+    (ada,) = store.list_recipients(tx, made.id, q=None, after=None, limit=9)
+    assert (added.added, added.updated) == (1, 1)
+    assert (ada.email, ada.name) == ("ADA@example.com", "Ada")
+    assert ada.attributes == {"city": "Rome", "plan": "pro"}
+
+
+def test_a_row_that_would_make_a_recipient_too_large_is_rejected(tx: Tx) -> None:
+    made = an_audience(tx)
+    store.add_recipients(tx, made.id, [a_row(attributes={"a": "x" * 10_000})], NOON)
+    rows = [
+        a_row("nobody", row=1),
+        a_row(row=2, attributes={"b": "x" * 10_000}),
+        a_row("nil", row=3),
+    ]
+
+    tried = store.would_add(tx, made.id, rows, set())
+    added = store.add_recipients(tx, made.id, rows, NOON)
+
+    assert tried == added
+    assert (added.added, added.updated) == (0, 0)
+    assert [r.row for r in added.rejected] == [1, 2, 3]
+    assert "with those the recipient has already" in added.rejected[1].reason
+    (ada,) = store.list_recipients(tx, made.id, q=None, after=None, limit=9)
+    assert ada.attributes.keys() == {"a"}
+
+
+def test_people_are_counted_once_however_many_lists_they_are_on(tx: Tx) -> None:
+    one, two = an_audience(tx), an_audience(tx)
+    add(tx, one.id, ["ann@example.com", "bob@example.com"])
+    add(tx, two.id, ["ANN@example.com", "cy@example.com"])
+    for suppressed in ("ann@example.com", "stranger@example.com"):
+        suppressions.add(tx, suppressed, SuppressionReason.MANUAL, NOON)
+
+    assert store.count_people(tx, [one.id]) == 2
+    assert store.count_people(tx, [one.id, two.id]) == 3
+    assert suppressions.count_suppressed(tx, [one.id, two.id]) == 1
 
 
 @pytest.mark.parametrize(
