@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from accounts import store as accounts
 from assembly import Sendonce
 from audience import store as audiences
+from audience import suppressions
 from audience.model import Recipient
 from campaigns import store as campaigns
 from campaigns.model import Snapshot
@@ -36,9 +37,13 @@ class Collision:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Forecast:
-    """recipients counts a person on two lists twice; lacking is of the first looked_at of them."""
+    """recipients are those who would get it, each once, suppressed those who would not for that reason.
+
+    lacking is of the first looked_at people.
+    """
 
     recipients: int
+    suppressed: int
     looked_at: int
     lacking: Mapping[str, int]
     expected_seconds: float | None
@@ -52,12 +57,14 @@ def forecast(house: Sendonce, campaign_id: int, slots: Sequence[Slot]) -> Foreca
             snapshot = campaigns.freeze(tx, campaign_id)
         except NotFound as error:
             raise Invalid.field("campaign_id", error.message) from None
-        people = sum(audiences.get_audience(tx, i).recipients for i in snapshot.audience_ids)
+        suppressed = suppressions.count_suppressed(tx, snapshot.audience_ids)
+        people = audiences.count_people(tx, snapshot.audience_ids) - suppressed
         members = _some_members(tx, snapshot)
         seconds = _expected_seconds(house, tx, snapshot, people)
         others = _collisions(house, tx, snapshot, slots, seconds) if slots else []
     return Forecast(
         recipients=people,
+        suppressed=suppressed,
         looked_at=len(members),
         lacking=_lacking(members, snapshot),
         expected_seconds=seconds,
@@ -68,7 +75,11 @@ def forecast(house: Sendonce, campaign_id: int, slots: Sequence[Slot]) -> Foreca
 def _some_members(tx: Tx, snapshot: Snapshot) -> list[Recipient]:
     ids = snapshot.audience_ids
     ceiling = audiences.highest_recipient_id(tx, ids)
-    return audiences.members(tx, ids, after=0, ceiling=ceiling, limit=MOST_LOOKED_AT)
+    found = audiences.members(tx, ids, after=0, ceiling=ceiling, limit=MOST_LOOKED_AT)
+    suppressed = suppressions.which_suppressed(tx, [member.address_key for member in found])
+    # As a run does it: of a person on two lists the first entry counts.
+    people = {member.address_key: member for member in reversed(found)}
+    return [member for key, member in people.items() if key not in suppressed]
 
 
 def _lacking(members: Sequence[Recipient], snapshot: Snapshot) -> Counter[str]:

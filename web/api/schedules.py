@@ -33,7 +33,7 @@ from web.fields import (
     Truth,
     Whole,
 )
-from web.forecast import Forecast, forecast
+from web.forecast import MOST_LOOKED_AT, Forecast, forecast
 from web.openapi import Resource
 from web.paging import Page, TimedPage, next_cursor
 from web.replays import expected_version, may_repeat, request_key
@@ -176,9 +176,12 @@ class SchedulePreviewAnswer(Answer):
     """What a schedule that is not saved yet would do. expected_seconds is null where no account says its rate."""
 
     items: list[SlotAnswer]
-    recipients: int
+    recipients: int = Field(description="How many people would get it, each counted once")
+    suppressed: int = Field(description="How many more are on these lists, and suppressed")
     lacking: list[LackingAnswer]
-    recipients_looked_at: int
+    recipients_looked_at: int = Field(
+        description=f"How many of the recipients lacking was made from: at most {MOST_LOOKED_AT:,}"
+    )
     expected_seconds: float | None
     collisions: list[CollisionAnswer]
 
@@ -389,6 +392,7 @@ def _preview(slots: list[Slot], found: Forecast) -> SchedulePreviewAnswer:
     return SchedulePreviewAnswer(
         items=[_slot(slot) for slot in slots],
         recipients=found.recipients,
+        suppressed=found.suppressed,
         lacking=[
             LackingAnswer(attribute=name, recipients=count) for name, count in found.lacking.items()
         ],
