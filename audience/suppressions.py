@@ -30,6 +30,13 @@ def add(tx: Tx, email: str, reason: SuppressionReason, now: datetime) -> Suppres
     return _suppression(tx.execute(there).one())
 
 
+def find(tx: Tx, email: str) -> Suppression | None:
+    """Return why an address gets nothing, if it does. Raises Invalid on email."""
+    key = normalise(email).key
+    row = tx.execute(select(suppressions).where(suppressions.c.address_key == key)).one_or_none()
+    return None if row is None else _suppression(row)
+
+
 def remove(tx: Tx, email: str) -> None:
     """Let an address get mail again. Raises NotFound, Invalid on email."""
     key = normalise(email).key

@@ -132,10 +132,16 @@ class Resource:
         answer: type[BaseModel] | None,
         *,
         status: int = 200,
+        or_status: int | None = None,
         role: Role = Role.EDITOR,
     ) -> Callable[[Callable[P, Any]], Callable[P, Any]]:
-        """Declare a call that makes or does something."""
-        return self._call("post", rule, answer=answer, status=status, role=role)
+        """Declare a call that makes or does something.
+
+        or_status is for one that may find it done already: it then returns its answer as_json with that status.
+        """
+        return self._call(
+            "post", rule, answer=answer, status=status, or_status=or_status, role=role
+        )
 
     def patch(
         self, rule: str, answer: type[BaseModel], *, role: Role = Role.EDITOR
@@ -157,6 +163,7 @@ class Resource:
         answer: type[BaseModel] | str | None,
         status: int,
         role: Role,
+        or_status: int | None = None,
     ) -> Callable[[Callable[P, Any]], Callable[P, Any]]:
         def decorate(handler: Callable[P, Any]) -> Callable[P, Any]:
             view = for_role(_view(handler, status=status), role)
@@ -164,7 +171,9 @@ class Resource:
             described: Any = answer
             if isinstance(answer, str):
                 described = {"content": {answer: {"schema": {"type": "string"}}}}
-            getattr(self.blueprint, method)(rule, responses={status: described})(view)
+            statuses = [s for s in (status, or_status) if s is not None]
+            responses = dict.fromkeys(statuses, described)
+            getattr(self.blueprint, method)(rule, responses=responses)(view)
             return handler
 
         return decorate
@@ -181,13 +190,18 @@ def _view(handler: Callable[P, Any], *, status: int) -> Callable[P, Response]:
             return result
         if result is None:
             return Response(status=status)
-        answer = Response(result.model_dump_json(), status=status, mimetype="application/json")
-        version = getattr(result, "version", None)
-        if version is not None:
-            answer.headers["ETag"] = f'"{version}"'
-        return answer
+        return as_json(result, status=status)
 
     return view
+
+
+def as_json(result: BaseModel, *, status: int) -> Response:
+    """Return the whole answer that a model makes."""
+    answer = Response(result.model_dump_json(), status=status, mimetype="application/json")
+    version = getattr(result, "version", None)
+    if version is not None:
+        answer.headers["ETag"] = f'"{version}"'
+    return answer
 
 
 def _refuse_other_than_form() -> None:

@@ -424,6 +424,16 @@ def test_suppressions_are_listed_made_and_lifted(client: FlaskClient) -> None:
     assert client.get("/api/suppressions").json["items"] == []
 
 
+def test_an_address_that_is_suppressed_already_keeps_its_reason(client: FlaskClient) -> None:
+    body = {"email": "ann@example.com", "reason": "bounced"}
+    first = client.post("/api/suppressions", json=body)
+
+    again = client.post("/api/suppressions", json={"email": "ANN@example.com", "reason": "manual"})
+
+    assert (first.status_code, again.status_code) == (201, 200)
+    assert again.json == first.json
+
+
 def test_the_calendar_shows_slots_to_come(client: FlaskClient) -> None:
     made = a_schedule(client)
 
@@ -451,6 +461,23 @@ def test_a_preview_of_a_schedule_says_what_it_would_mean(client: FlaskClient) ->
     assert seen["lacking"] == [{"attribute": "city", "recipients": 2}]
     assert [c["schedule_id"] for c in seen["collisions"]] == [1]
     assert len(client.get("/api/schedules").json["items"]) == 1
+
+
+def test_a_preview_counts_a_person_on_two_lists_once_and_tells_the_suppressed(
+    client: FlaskClient,
+) -> None:
+    more = an_audience(client, recipients=[{"email": f"{n}@example.com"} for n in ("ANN", "cy")])
+    campaign = a_campaign(client, html="<p>{{ recipient.attributes.city }}</p>")
+    ids = [*campaign["audience_ids"], more["id"]]
+    client.patch(f"/api/campaigns/{campaign['id']}", json={"audience_ids": ids})
+    client.post("/api/suppressions", json={"email": "cy@example.com"})
+
+    body = {"campaign_id": campaign["id"], "schedule_time": "2026-03-03T09:00"}
+    seen = client.post("/api/schedules/preview", json=body).json
+
+    assert (seen["recipients"], seen["suppressed"]) == (2, 1)
+    assert seen["recipients_looked_at"] == 2
+    assert seen["lacking"] == [{"attribute": "city", "recipients": 2}]
 
 
 def test_status_names_the_oldest_slot_that_is_due(house: Sendonce, client: FlaskClient) -> None:

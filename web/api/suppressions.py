@@ -1,12 +1,13 @@
 """/api/suppressions: addresses that get nothing."""
 
+from flask import Response
 from pydantic import BaseModel
 
 from audience import suppressions
 from audience.model import SuppressionReason
 from web.current import the_house
 from web.fields import Answer, Body, Email, Instant, QueryText
-from web.openapi import Resource
+from web.openapi import Resource, as_json
 from web.paging import Page, next_cursor
 
 resource = Resource("suppressions", "Addresses that get nothing")
@@ -57,13 +58,15 @@ def list_suppressions(query: SuppressionPage) -> SuppressionList:
     )
 
 
-@resource.post("/api/suppressions", SuppressionAnswer, status=201)
-def suppress(body: NewSuppression) -> SuppressionAnswer:
-    """Write an address nothing any more. One that is suppressed already keeps its reason."""
+@resource.post("/api/suppressions", SuppressionAnswer, status=201, or_status=200)
+def suppress(body: NewSuppression) -> SuppressionAnswer | Response:
+    """Write an address nothing any more. One that is suppressed already keeps its reason: that is a 200."""
     house = the_house()
     with house.database.write(durable=True) as tx:
-        suppression = suppressions.add(tx, body.email, body.reason, house.clock.now())
-    return SuppressionAnswer.model_validate(suppression)
+        there = suppressions.find(tx, body.email)
+        suppression = there or suppressions.add(tx, body.email, body.reason, house.clock.now())
+    answer = SuppressionAnswer.model_validate(suppression)
+    return as_json(answer, status=200) if there else answer
 
 
 @resource.delete("/api/suppressions/<path:email>")
