@@ -257,13 +257,24 @@ class JsonStore:
         now = self._clock.now()
         new = state_after(state, book)
         new = replace(new, stamp=self._file.save(new.entries()))
+        try:
+            self._keep_copies(changes, now)
+        except Unavailable as error:
+            if changes.removed:
+                raise
+            # The file has it, so it is made: to say otherwise would make people ask twice. The next look at the file
+            # finds it ahead of the copy, and finishes this.
+            log.warning("the copy of the schedules is behind", reason=error.message)
+            return
+        self._agree(new)
+
+    def _keep_copies(self, changes: Changes, now: datetime) -> None:
         if changes.edits or changes.followed or changes.removed:
             with self._database.write(durable=True) as tx:
                 definitions = [*(edit.new for edit in changes.edits), *changes.followed]
                 copies.keep_copies(tx, definitions, now)
                 copies.mark_gone(tx, changes.removed, Gone.DELETED, now)
                 self._call_on_edit(tx, changes.edits, now)
-        self._agree(new)
 
     def _call_on_edit(self, tx: Tx, edits: Iterable[Edit], now: datetime) -> None:
         for edit in edits:

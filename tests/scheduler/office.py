@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from sqlalchemy import text
+
 from accounts import store as account_store
 from assembly import Sendonce
 from audience import store as audience_store
@@ -105,6 +107,11 @@ class Office:
             ledger.start(tx, run.id, now)
             ledger.skip_unsent(tx, run.id, reason="for the test", now=now)
             assert ledger.finish(tx, run.id, now)
+
+    def waits_for(self, run: Run) -> int | None:
+        """Return the run that this one waits for."""
+        with self.house.database.read() as tx:
+            return tx.execute(text(f"SELECT waits_for FROM runs WHERE id = {run.id}")).scalar_one()
 
     def get(self, schedule: Schedule) -> Schedule:
         return desk.get(self.house.scheduler, schedule.id)

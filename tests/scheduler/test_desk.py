@@ -356,3 +356,82 @@ def test_the_calendar_shows_what_was_decided_and_what_comes(tmp_path: Path) -> N
             (3, None, None),
             (4, None, None),
         ]
+
+
+def test_skipping_ahead_does_not_make_today_run_again(tmp_path: Path) -> None:
+    with an_office(tmp_path) as office:
+        schedule = office.schedule("2026-03-01T09:00")
+        office.at("2026-03-02T09:01")
+        office.end(office.tick()[0])
+        desk.skip_next(office.house.scheduler, schedule.id, slot=utc(2026, 3, 3, 8))
+
+        moved = office.edit(schedule, schedule_time=datetime(2026, 3, 1, 15, 0))
+
+        assert moved.next_run == utc(2026, 3, 4, 14)
+
+
+def test_a_zone_mended_while_the_slot_waits_leaves_the_slot_alive(tmp_path: Path) -> None:
+    with an_office(tmp_path) as office:
+        schedule = office.schedule("2026-03-02T09:00", schedule_type=ScheduleType.ONCE)
+        office.at("2026-03-02T09:00:10")
+
+        moved = office.edit(schedule, timezone="America/New_York")
+
+        assert (moved.enabled, moved.next_run) == (True, utc(2026, 3, 2, 14))
+
+
+def test_again_today_runs_the_same_time_of_day_in_another_zone(tmp_path: Path) -> None:
+    with an_office(tmp_path) as office:
+        schedule = office.schedule("2026-03-01T09:00")
+        office.at("2026-03-02T09:01")
+        office.end(office.tick()[0])
+
+        moved = office.edit(schedule, timezone="America/New_York", again_today=True)
+
+        assert moved.next_run == utc(2026, 3, 2, 14)
+
+
+def test_a_one_time_schedule_that_was_skipped_runs_at_its_new_time(tmp_path: Path) -> None:
+    with an_office(tmp_path) as office:
+        schedule = office.schedule("2026-03-02T09:00", schedule_type=ScheduleType.ONCE)
+        desk.skip_next(office.house.scheduler, schedule.id, slot=utc(2026, 3, 2, 8))
+
+        moved = office.edit(schedule, schedule_time=datetime(2026, 3, 2, 11, 0), enabled=True)
+        office.at("2026-03-02T11:01")
+
+        assert moved.next_run == utc(2026, 3, 2, 10)
+        assert len(office.tick()) == 1
+
+
+def test_missed_slots_that_are_sent_wait_for_the_run_before(tmp_path: Path) -> None:
+    with an_office(tmp_path) as office:
+        schedule = office.schedule("2026-03-01T09:00")
+        office.at("2026-03-03T09:01")
+        (first,) = office.tick()
+
+        desk.missed(office.house.scheduler, schedule.id, action="send", through=None)
+
+        assert office.waits_for(office.runs(schedule)[-1]) == first.id
+
+
+def test_the_next_slot_of_a_paused_schedule_lies_ahead(tmp_path: Path) -> None:
+    with an_office(tmp_path) as office:
+        schedule = office.schedule("2026-03-01T09:00")
+        desk.pause(office.house.scheduler, schedule.id, note=None)
+        office.at("2026-03-05T12:00")
+
+        (upcoming,) = desk.upcoming(office.house.scheduler, schedule.id, count=1)
+
+        assert upcoming.at == utc(2026, 3, 6, 8)
+
+
+def test_a_run_now_key_is_good_for_a_day(tmp_path: Path) -> None:
+    with an_office(tmp_path) as office:
+        schedule = office.schedule("2026-03-01T09:00")
+        run = desk.run_now(office.house.scheduler, schedule.id, request_key="k")
+        office.end(run)
+        office.clock.advance(hours=25)
+
+        later = desk.run_now(office.house.scheduler, schedule.id, request_key="k")
+
+        assert later.id != run.id

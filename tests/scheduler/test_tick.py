@@ -404,3 +404,70 @@ def test_the_ledgers_fields_edited_by_hand_are_set_right(tmp_path: Path) -> None
 
         assert office.entry(schedule)["total_runs"] == 0
         assert office.get(schedule).status == Status.PENDING
+
+
+def test_slots_that_overlap_are_not_merged_into_a_run_that_is_not_made(tmp_path: Path) -> None:
+    with an_office(tmp_path) as office:
+        schedule = office.schedule(
+            "2026-03-02T09:00",
+            schedule_type=ScheduleType.HOURLY,
+            catch_up=CatchUp.SEND,
+            overlap=Overlap.SKIP,
+        )
+        office.at("2026-03-02T09:01")
+        office.tick()
+
+        office.at("2026-03-02T13:01")
+        made = office.tick()
+
+        assert made == []
+        assert {d[1:] for d in office.decided(schedule)[1:]} == {("skipped", "overlap")}
+
+
+def test_a_slot_left_out_by_overlap_does_not_decide_its_day(tmp_path: Path) -> None:
+    with an_office(tmp_path) as office:
+        schedule = office.schedule("2026-03-01T09:00", overlap=Overlap.SKIP)
+        office.at("2026-03-02T09:01")
+        (run,) = office.tick()
+        office.at("2026-03-03T09:01")
+        office.tick()
+        office.end(run)
+
+        moved = office.edit(schedule, schedule_time=datetime(2026, 3, 1, 15, 0))
+
+        assert moved.next_run == datetime(2026, 3, 3, 14, 0, tzinfo=UTC)
+
+
+def test_a_claim_that_fails_stops_nobody_but_its_own_schedule(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with an_office(tmp_path) as office:
+        broken = office.schedule("2026-03-01T09:00")
+        sound = office.schedule("2026-03-01T09:00")
+        import scheduler.tick as tick
+
+        make_run = tick.make_run
+
+        def raises(tx, schedule, **kwargs):  # type: ignore[no-untyped-def]
+            if schedule.id == broken.id:
+                raise ValueError
+            return make_run(tx, schedule, **kwargs)
+
+        monkeypatch.setattr(tick, "make_run", raises)
+        office.at("2026-03-02T09:01")
+        made = office.tick()
+        monkeypatch.undo()
+        again = office.tick()
+
+        assert [r.schedule_id for r in made] == [sound.id]
+        assert [r.schedule_id for r in again] == [broken.id]
+
+
+def test_a_window_of_nothing_still_lets_slots_run_on_time(tmp_path: Path) -> None:
+    with an_office(tmp_path, catch_up_window="0", execution_buffer="0") as office:
+        office.schedule("2026-03-01T09:00")
+
+        office.at("2026-03-02T09:00:01")
+        made = office.tick()
+
+        assert len(made) == 1
