@@ -35,6 +35,7 @@ __all__ = [
     "rejected_csv",
     "rejections",
     "run_import",
+    "running_import",
     "start_import",
 ]
 
@@ -121,6 +122,15 @@ def fail_orphans(tx: Tx, *, boot_id: str | None, alive: Callable[[int], bool]) -
             .values(status=ImportStatus.FAILED, detail=detail)
         )
     return len(dead)
+
+
+def running_import(tx: Tx, audience_id: int) -> int | None:
+    """Return an import that still brings people into this audience, if there is one."""
+    query = select(imports.c.id).where(
+        imports.c.audience_id == audience_id, imports.c.status == ImportStatus.RUNNING
+    )
+    found: int | None = tx.execute(query.order_by(imports.c.id).limit(1)).scalar_one_or_none()
+    return found
 
 
 def rejections(tx: Tx, import_id: int, *, after: int | None, limit: int) -> list[Rejected]:

@@ -4,6 +4,7 @@ A leader raises the epoch before it does anything else. Every claim, lease, fenc
 an older one left behind is judged by the boot it was written on.
 """
 
+import os
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -103,6 +104,17 @@ def mark_clean_stop(tx: Tx, epoch: int, now: datetime) -> None:
     tx.execute(
         update(epochs).where(epochs.c.epoch == epoch).values(heartbeat_at=now, stopped_cleanly=True)
     )
+
+
+def process_lives(pid: int) -> bool:
+    """Say whether there is a process of this number, this machine's or this container's."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def boot_id() -> str | None:

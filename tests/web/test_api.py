@@ -2,13 +2,18 @@
 
 import io
 import os
+import threading
 from datetime import UTC, datetime
 
 import pytest
 from flask.testing import FlaskClient
+from sqlalchemy import update
 
 from assembly import Sendonce
 from audience import csv_import
+from audience import store as audience_store
+from audience.model import Import
+from audience.tables import imports
 from campaigns import store as campaign_store
 from delivery.model import RunStatus
 from storage import aliveness
@@ -179,20 +184,46 @@ def test_an_import_whose_process_died_has_failed(
     house: Sendonce, client: FlaskClient, boot_id: str | None
 ) -> None:
     an_audience(client)
-    with house.database.write(durable=False) as tx:
-        begun = csv_import.start_import(
-            tx,
-            1,
-            dry_run=False,
-            boot_id=boot_id or aliveness.boot_id(),
-            pid=os.getpid(),
-            now=house.clock.now(),
-        )
+    begun = an_import(house, pid=os.getpid(), boot_id=boot_id)
 
     found = client.get(f"/api/imports/{begun.id}").json
 
     assert found["status"] == "failed"
     assert "import the file again" in found["detail"]
+
+
+def test_an_audience_is_not_deleted_under_an_import(house: Sendonce, client: FlaskClient) -> None:
+    an_audience(client)
+    begun = an_import(house, pid=os.getppid())
+
+    refused = client.delete("/api/audiences/1")
+    with house.database.write(durable=False) as tx:
+        tx.execute(update(imports).values(boot_id="another boot"))
+    deleted = client.delete("/api/audiences/1")
+
+    assert refused.status_code == 409
+    assert refused.json["detail"].startswith(f"Import {begun.id} still brings people")
+    assert deleted.status_code == 204
+
+
+def test_an_import_whose_audience_is_gone_all_the_same_ends_quietly(
+    house: Sendonce,
+    client: FlaskClient,
+    caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    an_audience(client)
+    file = (io.BytesIO(b"email\nann@example.com\n"), "list.csv")
+
+    with house.background._turn:
+        client.post("/api/audiences/1/import", data={"file": file})
+        with house.database.write(durable=False) as tx:
+            audience_store.delete_audience(tx, 1, expected_version=None)
+        (importing,) = [t for t in threading.enumerate() if t.name == "import 1"]
+    importing.join(10)
+
+    assert not importing.is_alive()
+    assert "background work failed" not in caplog.text + capsys.readouterr().out
 
 
 def test_recipients_come_out_as_csv_without_formulas(client: FlaskClient) -> None:
@@ -515,6 +546,19 @@ def test_users_are_made_and_listed_without_their_passwords(client: FlaskClient) 
     assert made.status_code == 201
     assert made.json["role"] == "editor"
     assert "long enough" not in client.get("/api/users").text
+
+
+def an_import(house: Sendonce, *, pid: int, boot_id: str | None = None) -> Import:
+    """Note an import of audience 1 that a process works on."""
+    with house.database.write(durable=False) as tx:
+        return csv_import.start_import(
+            tx,
+            1,
+            dry_run=False,
+            boot_id=boot_id or aliveness.boot_id(),
+            pid=pid,
+            now=house.clock.now(),
+        )
 
 
 def finished(client: FlaskClient, import_id: int) -> dict[str, object]:

@@ -6,11 +6,12 @@ from typing import Annotated, Any
 from flask import Response
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
 
-from audience import store
+from audience import csv_import, store
 from audience.model import Audience, NewRecipient, Recipient
 from delivery import reads
 from foundation.errors import FieldError, Invalid, TooLarge
 from storage.database import Tx
+from web.api.imports import fail_orphans
 from web.csv_answers import PAGE, csv_answer, pages
 from web.current import the_house
 from web.fields import (
@@ -267,6 +268,10 @@ def _answer(tx: Tx, audience_id: int) -> AudienceAnswer:
 
 
 def _kept_by(tx: Tx, audience_id: int) -> str | None:
+    fail_orphans(tx)
+    import_id = csv_import.running_import(tx, audience_id)
+    if import_id is not None:
+        return f"Import {import_id} still brings people into this audience. Wait for its end."
     run_id = reads.being_materialised(tx, audience_id)
     if run_id is None:
         return None

@@ -14,12 +14,16 @@ from assembly import Sendonce
 from audience import csv_import, store
 from audience.model import Import, ImportStatus, Rejected
 from delivery import reads
-from storage.aliveness import boot_id
+from foundation.errors import NotFound
+from foundation.log import log_for
+from storage.aliveness import boot_id, process_lives
 from storage.database import Tx
 from web.csv_answers import PAGE, csv_answer, pages
 from web.current import the_house
 from web.fields import Answer, Body, ById, Id, Instant
 from web.openapi import Resource
+
+log = log_for(__name__)
 
 resource = Resource("imports", "CSV files on their way into an audience")
 
@@ -83,6 +87,8 @@ def start_import(path: ById, form: ImportForm) -> ImportAnswer:
     with house.database.read() as tx:
         store.get_audience(tx, path.id)
     file = _kept(form.file)
+    running = _running()
+    running.add(file)
     try:
         # What is wrong with the file as a whole is said at once.
         csv_import.read_rows(file, form.mapping).close()
@@ -96,9 +102,10 @@ def start_import(path: ById, form: ImportForm) -> ImportAnswer:
                 now=house.clock.now(),
             )
     except BaseException:
+        running.discard(file)
         file.unlink()
         raise
-    _run_later(house, begun, file, form.mapping)
+    _run_later(house, begun, file, form.mapping, running)
     return ImportAnswer.model_validate(begun)
 
 
@@ -110,7 +117,7 @@ def get_import(path: ById) -> ImportAnswer:
         found = csv_import.get_import(tx, path.id)
     if found.status is ImportStatus.RUNNING:
         with house.database.write(durable=False) as tx:
-            csv_import.fail_orphans(tx, boot_id=boot_id(), alive=_is_alive)
+            fail_orphans(tx)
             found = csv_import.get_import(tx, path.id)
     return ImportAnswer.model_validate(found)
 
@@ -130,6 +137,11 @@ def rejected_csv(path: ById) -> Response:
     return csv_answer(f"import-{path.id}-rejected", ("row", "email", "reason"), rows)
 
 
+def fail_orphans(tx: Tx) -> None:
+    """Mark the imports failed whose process has died."""
+    csv_import.fail_orphans(tx, boot_id=boot_id(), alive=_is_alive)
+
+
 def _kept(upload: FileStorage) -> Path:
     descriptor, name = tempfile.mkstemp(prefix="sendonce-import-", suffix=".csv")
     with os.fdopen(descriptor, "wb") as file:
@@ -137,7 +149,13 @@ def _kept(upload: FileStorage) -> Path:
     return Path(name)
 
 
-def _run_later(house: Sendonce, begun: Import, file: Path, mapping: dict[str, str] | None) -> None:
+def _run_later(
+    house: Sendonce,
+    begun: Import,
+    file: Path,
+    mapping: dict[str, str] | None,
+    running: set[Path],
+) -> None:
     def must_wait(tx: Tx) -> bool:
         return reads.being_materialised(tx, begun.audience_id) is not None
 
@@ -146,18 +164,18 @@ def _run_later(house: Sendonce, begun: Import, file: Path, mapping: dict[str, st
             csv_import.run_import(
                 house.database, begun.id, file, mapping, house.clock, must_wait=must_wait
             )
+        except NotFound:
+            log.info("audience deleted during its import", import_id=begun.id)
         finally:
-            running.discard(begun.id)
+            running.discard(file)
             file.unlink()
 
-    running = _running()
-    running.add(begun.id)
     house.background.run(f"import {begun.id}", work)
 
 
-def _running() -> set[int]:
-    """Return the imports that this process works on."""
-    running: set[int] = current_app.extensions.setdefault("sendonce_imports", set())
+def _running() -> set[Path]:
+    """Return the files that this process imports just now."""
+    running: set[Path] = current_app.extensions.setdefault("sendonce_imports", set())
     return running
 
 
@@ -165,10 +183,4 @@ def _is_alive(pid: int) -> bool:
     """Say whether a process of this number may still work on an import."""
     if pid == os.getpid():  # a container gives each start the same number
         return bool(_running())
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+    return process_lives(pid)
