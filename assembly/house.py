@@ -1,6 +1,7 @@
 """Makes the product: opens the data directory, brings the database up to date, and plugs the rooms together."""
 
 import functools
+import os
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +13,7 @@ from accounts.endpoint import endpoint_of
 from accounts.model import Account
 from assembly.background import Background
 from assembly.leader import Leader
+from audience import csv_import
 from delivery.dispatcher import Dispatcher
 from delivery.outcome import Patience
 from foundation.clock import Clock, SystemClock
@@ -25,6 +27,7 @@ from scheduler.edits import apply_edit
 from scheduler.json_store import JsonStore
 from scheduler.parts import SchedulerParts
 from scheduler.thread import SchedulerThread, scheduler_thread
+from storage import aliveness
 from storage.database import Database
 from storage.disk import Disk, OsDisk
 from storage.filesystem import prepare_folder
@@ -70,6 +73,8 @@ class Sendonce:
 
     def start(self) -> None:
         """Start the sandbox mail server and the scheduler's thread, which leads if nobody else does."""
+        with self.database.write(durable=True) as tx:
+            csv_import.fail_orphans(tx, boot_id=aliveness.boot_id(), alive=_is_another_s)
         self.sandbox.start()
         self.thread.start(self.scheduler, self.leader)
 
@@ -156,6 +161,11 @@ def _open(folder: Path, database: Database, settings: Settings, edges: Edges) ->
     except OSError as error:
         raise Unavailable(f"The data directory {folder} can't be used ({error}).") from None
     return key
+
+
+def _is_another_s(pid: int) -> bool:
+    # This process has begun none yet: its number was another one's before, as in a container.
+    return pid != os.getpid() and aliveness.process_lives(pid)
 
 
 async def _connect_account(
