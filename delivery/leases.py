@@ -126,7 +126,7 @@ def _stopped(
     query = select(suppressions.c.address_key, suppressions.c.reason).where(
         suppressions.c.address_key.in_([t.address_key for t in taken])
     )
-    suppressed = dict(tx.execute(query).tuples().all())
+    suppressed = {r.address_key: r.reason for r in tx.execute(query)}
     removed = {t.id: "removed" for t in taken if t.recipient_id not in people}
     return removed | {t.id: suppressed[t.address_key] for t in taken if t.address_key in suppressed}
 

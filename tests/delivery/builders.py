@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import select, text
+from sqlalchemy import event, select, text
 
 from accounts import store as account_store
 from accounts.endpoint import endpoint_of
@@ -327,3 +327,20 @@ def until_finished(books: Books, run_id: int, *, seconds: float = 15) -> Run:
 def receivers(messages: Sequence[Any]) -> Counter[str]:
     """Return who got how many of the messages that a scripted server has taken."""
     return Counter(m.rcpt_to[0] for m in messages)
+
+
+def statements_of(ledger: Books) -> list[str]:
+    """Return a list that every statement from now on is put into."""
+    statements: list[str] = []
+    event.listen(
+        ledger.database._engine,
+        "before_cursor_execute",
+        lambda *args: statements.append(args[2]),
+    )
+    return statements
+
+
+def plan_of(ledger: Books, statement: str) -> list[str]:
+    with ledger.database.read() as tx:
+        rows = tx.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", (1,) * statement.count("?"))
+        return [row[3] for row in rows]
