@@ -1,34 +1,13 @@
-"""Says which account takes the next message, how many it may still take, and when.
+"""Says how many messages an account may still take, and when the next may go.
 
 Pure: numbers and times come in, answers go out.
 """
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 
-from accounts.model import Account, State
-
-_MINUTE = timedelta(minutes=1)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Usable:
-    """An account as the picker sees it. remaining: what its limits leave, None for no limit."""
-
-    account_id: int
-    free_connections: int
-    remaining: int | None
-    rest_until: datetime | None
-    state: State
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WaitUntil:
-    """No account can be used before this moment; then it is worth looking again."""
-
-    at: datetime
+from accounts.model import Account
 
 
 def remaining(account: Account, used_hour: int, used_day: int, outstanding: int) -> int | None:
@@ -45,34 +24,6 @@ def remaining(account: Account, used_hour: int, used_day: int, outstanding: int)
         if limit is not None
     ]
     return max(0, min(left)) if left else None
-
-
-def pick(candidates: Sequence[Usable], now: datetime) -> int | WaitUntil | None:
-    """Return the id of the account with the greatest free budget.
-
-    WaitUntil when time alone makes one usable: its rest ends, or its limits look at another minute. None when
-    something else has to happen first: a connection gets free, a person resumes a paused account.
-    """
-    ready = [c for c in candidates if c.free_connections > 0 and _ready_at(c, now) == now]
-    if ready:
-        return max(ready, key=_budget).account_id
-    waits = [at for c in candidates if (at := _ready_at(c, now)) is not None and at > now]
-    return WaitUntil(at=min(waits)) if waits else None
-
-
-def _ready_at(candidate: Usable, now: datetime) -> datetime | None:
-    if candidate.state is State.PAUSED:
-        return None
-    rested = max(now, candidate.rest_until or now)
-    if candidate.remaining == 0:
-        # Usage is counted by the minute, so it can't sink before the next one begins.
-        return max(rested, now.replace(second=0, microsecond=0) + _MINUTE)
-    return rested
-
-
-def _budget(candidate: Usable) -> tuple[float, int, int]:
-    left = math.inf if candidate.remaining is None else candidate.remaining
-    return left, candidate.free_connections, -candidate.account_id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

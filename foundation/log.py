@@ -2,7 +2,7 @@
 
 import logging
 import sys
-from typing import Any, cast
+from typing import cast
 
 import structlog
 from structlog.stdlib import BoundLogger, ProcessorFormatter
@@ -47,8 +47,3 @@ def set_up_logging(log_format: str, *, level: str = "INFO") -> None:
 def log_for(name: str) -> BoundLogger:
     """Return the logger of a module: log_for(__name__)."""
     return cast(BoundLogger, structlog.get_logger(name))
-
-
-def with_fields(**fields: Any) -> Any:
-    """Return a block whose log lines all carry these fields."""
-    return structlog.contextvars.bound_contextvars(**fields)

@@ -1,28 +1,14 @@
 from datetime import timedelta
 from fractions import Fraction
-from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from accounts.model import State
-from accounts.picker import Bucket, Usable, WaitUntil, pick, remaining
+from accounts.picker import Bucket, remaining
 from tests.accounts.builders import an_account
-from tests.builders import NOON
 
 SECOND = timedelta(seconds=1)
-
-
-def a_usable(account_id: int = 1, **changes: Any) -> Usable:
-    fields: dict[str, Any] = {
-        "account_id": account_id,
-        "free_connections": 1,
-        "remaining": None,
-        "rest_until": None,
-        "state": State.OK,
-    }
-    return Usable(**(fields | changes))
 
 
 def test_an_account_without_limits_has_no_limit():
@@ -45,48 +31,6 @@ def test_the_tighter_limit_counts_and_what_is_outstanding_too(per_hour, per_day,
     account = an_account(limit_per_hour=per_hour, limit_per_day=per_day)
 
     assert remaining(account, 40, 300, outstanding) == left
-
-
-def test_the_account_with_the_greatest_free_budget_is_picked():
-    small, large = a_usable(1, remaining=10), a_usable(2, remaining=20)
-
-    assert pick([small, large], NOON) == 2
-    assert pick([large, small, a_usable(3)], NOON) == 3
-
-
-def test_of_equal_budgets_more_free_connections_win_and_then_the_older_account():
-    assert pick([a_usable(1), a_usable(2, free_connections=3)], NOON) == 2
-    assert pick([a_usable(2), a_usable(1)], NOON) == 1
-
-
-def test_an_account_that_rests_is_passed_over_until_its_rest_ends():
-    until = NOON + 4 * SECOND
-    resting = a_usable(1, state=State.FAILING, rest_until=until)
-
-    assert pick([resting, a_usable(2, remaining=1)], NOON) == 2
-    assert pick([resting], NOON) == WaitUntil(at=until)
-    assert pick([resting], until) == 1
-
-
-def test_a_used_up_limit_is_looked_at_again_with_the_next_minute():
-    now = NOON + timedelta(seconds=20, microseconds=5)
-
-    assert pick([a_usable(remaining=0)], now) == WaitUntil(at=NOON + timedelta(minutes=1))
-
-
-def test_the_earliest_of_several_waits_counts():
-    soon, late = (NOON + n * SECOND for n in (2, 9))
-    resting = [a_usable(1, rest_until=late), a_usable(2, rest_until=soon)]
-
-    assert pick(resting, NOON) == WaitUntil(at=soon)
-
-
-def test_paused_and_busy_accounts_are_nothing_to_wait_for():
-    paused = a_usable(1, state=State.PAUSED, rest_until=NOON + SECOND)
-    busy = a_usable(2, free_connections=0)
-
-    assert pick([], NOON) is None
-    assert pick([paused, busy], NOON) is None
 
 
 def test_a_bucket_gives_one_seconds_worth_at_once_and_then_keeps_the_rate():
