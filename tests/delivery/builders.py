@@ -77,6 +77,10 @@ class Books:
         with self.database.read() as tx:
             return account_store.get(tx, account.id, KEY)
 
+    def first_account(self) -> Account:
+        with self.database.read() as tx:
+            return account_store.list_(tx, KEY, after=None, limit=1)[0]
+
     def audience(self, *emails: str, people: int = 0, **attributes: Any) -> int:
         """Make an audience of these addresses, and of so many people besides; return its id."""
         emails += tuple(f"p{i}@example.com" for i in range(people))

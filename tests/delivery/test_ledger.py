@@ -5,8 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from accounts import store as account_store
-from accounts.model import Account
 from campaigns.model import InDoubtRule
 from delivery import ledger
 from delivery.leases import Leased
@@ -16,7 +14,6 @@ from delivery.outcome import AccountFault, Failed, InDoubt, NotBegun, Outcome, S
 from mail.reply import Stage
 from storage.aliveness import raise_epoch
 from tests.delivery.builders import (
-    KEY,
     RETRY_DELAY,
     SLOT,
     Books,
@@ -407,7 +404,7 @@ class TestARuleThatSendsDoubtsAgain:
             b.later(minutes=1)
 
             assert b.lease(run_id, other) == []
-            [again] = b.lease(run_id, first_account(b))
+            [again] = b.lease(run_id, b.first_account())
 
             assert again.id == item.id
 
@@ -441,7 +438,7 @@ class TestARuleThatSendsDoubtsAgain:
                 "remove": lambda: b.remove(1, item.email),
             }[stop]()
 
-            assert b.lease(run_id, first_account(b)) == []
+            assert b.lease(run_id, b.first_account()) == []
 
             assert b.statuses(run_id) == {"in_doubt": 1}
 
@@ -653,11 +650,5 @@ def a_repeat(b: Books) -> tuple[int, Leased, Leased]:
     b.begin(first)
     b.record(first, InDoubt("gone"), begun=True)
     b.later(minutes=1)
-    [again] = b.lease(run_id, first_account(b))
+    [again] = b.lease(run_id, b.first_account())
     return run_id, first, again
-
-
-def first_account(b: Books) -> Account:
-
-    with b.database.read() as tx:
-        return account_store.list_(tx, KEY, after=None, limit=1)[0]
