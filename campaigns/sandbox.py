@@ -439,6 +439,13 @@ def _check(tree: nodes.Template) -> None:
                 _check_field(node, name)
             case nodes.Const() if isinstance(node.value, str) and not _is_unicode(node.value):
                 _refuse(node, "a text holds half a character (a lone surrogate)")
+            # With what a recipient has there may be nothing to divide by zero; this does it for everybody.
+            case (
+                nodes.Div(right=nodes.Const(value=0))
+                | nodes.FloorDiv(right=nodes.Const(value=0))
+                | nodes.Mod(left=nodes.Const(value=int() | float()), right=nodes.Const(value=0))
+            ):
+                _refuse(node, "divides by zero")
             case nodes.Scope() if not isinstance(node, nodes.ScopedEvalContextModifier):
                 continue  # what {% autoescape %} wraps itself in; the tag itself is refused below
             case _ if not isinstance(node, _KNOWN):

@@ -376,6 +376,18 @@ def test_what_goes_wrong_with_one_recipient_is_told_with_field_and_line() -> Non
     assert caught.value.message.startswith("line 2: ")
 
 
+@pytest.mark.parametrize(
+    "source", ["1 / 0", "recipient.attributes.n // 0", "1 % 0.0", "(2 / 0)|int"]
+)
+def test_dividing_by_zero_whoever_the_recipient_is_is_refused(source: str) -> None:
+    html = f"{{% if recipient.attributes.x %}}\n{{{{ {source} }}}}{{% endif %}}"
+
+    with pytest.raises(Invalid) as caught:
+        compile_content(a_snapshot(html=html))
+
+    assert [e.message for e in caught.value.errors] == ["line 2: divides by zero"]
+
+
 def test_dividing_by_what_a_stranger_lacks_can_be_saved() -> None:
     compiled = compile_content(a_snapshot(text="{{ 10 / recipient.attributes.n }}"))
 
