@@ -5,6 +5,7 @@ out and which role it needs stand in the decorator. The document names every mis
 """
 
 import functools
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any, ParamSpec, get_type_hints
 
@@ -211,17 +212,24 @@ def _refuse_other_than_form() -> None:
 
 
 def _refuse_what_is_not_taken(takes: Mapping[str, Any]) -> None:
-    if "query" in takes:
-        unknown = [name for name, values in request.args.lists() if len(values) > 1]
-        words = "is given more than once"
-    else:
-        unknown, words = list(request.args), "is not a field of this call"
-    if unknown:
-        raise Invalid([FieldError(name, words) for name in unknown])
+    given = Counter(name for name, _ in request.args.items(multi=True))
+    errors = [] if "query" in takes else [_not_taken(name) for name in given]
+    if "form" in takes:
+        given.update(name for name, _ in request.form.items(multi=True))
+        given.update(name for name, _ in request.files.items(multi=True))
+    errors += [
+        FieldError(name, "is given more than once") for name, count in given.items() if count > 1
+    ]
+    if errors:
+        raise Invalid(errors)
     if request.method in ("POST", "PATCH") and not takes.keys() & {"body", "form"}:
-        given = request.get_json()
-        if given:
-            raise Invalid([FieldError(name, "is not a field of this call") for name in given])
+        body = request.get_json()
+        if body:
+            raise Invalid([_not_taken(name) for name in body])
+
+
+def _not_taken(name: str) -> FieldError:
+    return FieldError(name, "is not a field of this call")
 
 
 def _describe_mistakes(operation: dict[str, Any], *, path: str, method: str) -> None:

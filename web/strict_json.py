@@ -36,6 +36,17 @@ class StrictRequest(Request):
             raise RequestEntityTooLarge
         return data
 
+    def _load_form_data(self) -> None:
+        try:
+            super()._load_form_data()
+        except RequestEntityTooLarge:
+            if (self.content_length or 0) > MOST_BYTES:
+                raise
+            raise RequestEntityTooLarge(
+                f"The form has more than {self.max_form_parts:,} parts, or a field that is no file and"
+                f" larger than {self.max_form_memory_size:,} bytes. Send less."
+            ) from None
+
     def get_json(self, force: bool = False, silent: bool = False, cache: bool = True) -> Any:
         """Return the body, an object; an empty body is the empty object. Nothing silences a mistake."""
         if self._strict is None:

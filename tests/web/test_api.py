@@ -192,6 +192,47 @@ def test_an_import_whose_process_died_has_failed(
     assert "import the file again" in found["detail"]
 
 
+def test_an_import_takes_one_file(client: FlaskClient) -> None:
+    an_audience(client)
+    files = [(io.BytesIO(b"email\nann@example.com\n"), name) for name in ("a.csv", "b.csv")]
+
+    refused = client.post("/api/audiences/1/import?when=now", data={"file": files})
+
+    assert refused.status_code == 422
+    assert [(e["field"], e["message"]) for e in refused.json["errors"]] == [
+        ("when", "is not a field of this call"),
+        ("file", "is given more than once"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("form", "words"),
+    [
+        ({"mapping": "x" * 600_000}, "larger than 500,000 bytes"),
+        ({f"f{i}": "x" for i in range(1_001)}, "more than 1,000 parts"),
+        ({"mapping": "x" * 17 * 1024 * 1024}, "larger than 16 MiB"),
+    ],
+    ids=["field", "parts", "body"],
+)
+def test_a_form_that_is_too_large_says_in_what(
+    client: FlaskClient, form: dict[str, str], words: str
+) -> None:
+    an_audience(client)
+    parts = [
+        f'--b\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{text}\r\n'
+        for name, text in form.items()
+    ]
+
+    refused = client.post(
+        "/api/audiences/1/import",
+        data=("".join(parts) + "--b--\r\n").encode(),
+        content_type="multipart/form-data; boundary=b",
+    )
+
+    assert refused.status_code == 413
+    assert words in refused.json["detail"]
+
+
 def test_an_audience_is_not_deleted_under_an_import(house: Sendonce, client: FlaskClient) -> None:
     an_audience(client)
     begun = an_import(house, pid=os.getppid())
