@@ -58,7 +58,7 @@ def update(
 
     A password that is not named stays; None removes it, as does removing the username. A changed connection ends
     failing and paused: what was learned about the old one says nothing about the new one.
-    Raises NotFound, Stale, Invalid.
+    Where nothing differs there is no new version. Raises NotFound, Stale, Invalid.
     """
     row = _row(tx, account_id)
     _refuse_stale(row, expected_version)
@@ -66,6 +66,8 @@ def update(
     if "username" in changes and changes["username"] is None:
         changes = {"password": None} | dict(changes)
     after = _changed(before, changes)
+    if "password" not in changes and after == _fields_of(before):
+        return before
     values = _values(after)
     if "password" in changes:
         values["password_sealed"] = _sealed(after.password, key)
@@ -231,11 +233,15 @@ def _changed(before: Account, changes: Mapping[str, Any]) -> AccountFields:
         raise Invalid(
             [FieldError(name, "can't be null; leave it out to keep it") for name in nulls]
         )
-    present = AccountFields(**{name: getattr(before, name) for name in _WRITABLE})
+    present = _fields_of(before)
     after = check(replace(present, **changes), kind=before.kind)
     if before.kind is Kind.SANDBOX:
         _refuse_another_connection(present, after)
     return after
+
+
+def _fields_of(account: Account) -> AccountFields:
+    return AccountFields(**{name: getattr(account, name) for name in _WRITABLE})
 
 
 def _refuse_another_connection(before: AccountFields, after: AccountFields) -> None:

@@ -83,12 +83,16 @@ def find_by_name(tx: Tx, id_or_name: str) -> Audience:
 def rename_audience(
     tx: Tx, audience_id: int, name: str, *, expected_version: int | None
 ) -> Audience:
-    """Raises NotFound, Stale, Invalid on name."""
+    """The name that it has makes no new version. Raises NotFound, Stale, Invalid on name."""
+    name = _checked_name(name)
+    found = get_audience(tx, audience_id)
+    if found.name == name and expected_version in (None, found.version):
+        return found
     changed = update(audiences).where(_is_at(audience_id, expected_version))
-    values = {"name": _checked_name(name), "version": audiences.c.version + 1}
+    values = {"name": name, "version": audiences.c.version + 1}
     row = tx.execute(changed.values(**values).returning(audiences)).one_or_none()
     if row is None:
-        raise _stale(get_audience(tx, audience_id), expected_version)
+        raise _stale(found, expected_version)
     return _audience(row)
 
 

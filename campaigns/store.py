@@ -109,7 +109,7 @@ def update(
     expected_version: int | None,
     now: datetime,
 ) -> Campaign:
-    """Change some fields, named as in CampaignFields; a new version even when nothing differs.
+    """Change some fields, named as in CampaignFields; where nothing differs there is no new version.
 
     Raises NotFound, Stale, Invalid.
     """
@@ -117,6 +117,8 @@ def update(
     if expected_version is not None and found.version != expected_version:
         raise _stale(found, expected_version)
     kept = check(replace(_fields_of(found), **changes))
+    if kept == _fields_of(found):
+        return found
     values = {name: getattr(kept, name) for name in _COLUMNS}
     changed = tx.execute(
         sql.update(campaigns)
