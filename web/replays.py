@@ -1,7 +1,7 @@
 """Requests that are repeated, and requests made on an old version: Idempotency-Key and If-Match.
 
-The first answer under a key is kept for 24 hours, per caller and path. A mistake (4xx, 5xx) is not kept: nothing has
-happened under the key, so the corrected request may use it.
+The first answer under a key is kept for 24 hours, per caller and path; a mistake is an answer too. One that says
+nothing about the request itself (who may come in, a fault of ours) is not kept: the same request may do better later.
 """
 
 import hashlib
@@ -26,6 +26,8 @@ _LOOK_AGAIN_AFTER = timedelta(milliseconds=50)
 _KEY = re.compile(r"[\x21-\x7e]([\x20-\x7e]{0,253}[\x21-\x7e])?", re.ASCII)
 _VERSION = re.compile(r'"([1-9][0-9]{0,18})"', re.ASCII)
 _MAY_REPEAT = "sendonce_may_repeat"
+
+_SAYS_NOTHING = (401, 403, 429)
 
 Handler = TypeVar("Handler", bound=Callable[..., object])
 
@@ -140,7 +142,7 @@ def _finish(answer: Response) -> Response:
 def _keep(named: replays.Request, answer: Response) -> None:
     house = the_house()
     with house.database.write(durable=True) as tx:
-        if answer.status_code >= 400:
+        if answer.status_code in _SAYS_NOTHING or answer.status_code >= 500:
             replays.forget(tx, named)
             return
         kept = replays.Answer(

@@ -8,6 +8,7 @@ from assembly import Sendonce
 from foundation.clock import SystemClock
 from storage import replays
 from tests.house import a_house, bearer
+from tests.web.given import a_campaign
 from web.server import build_flask
 
 
@@ -46,12 +47,27 @@ def test_a_key_is_one_callers_and_one_paths(client: FlaskClient) -> None:
     assert other_caller.status_code == 201
 
 
-def test_a_mistake_does_not_use_the_key_up(client: FlaskClient) -> None:
+def test_a_mistake_is_an_answer_too(client: FlaskClient) -> None:
     wrong = post(client, {"nome": "Readers"}, key="k-1")
+    again = post(client, {"nome": "Readers"}, key="k-1")
     right = post(client, {"name": "Readers"}, key="k-1")
 
-    assert wrong.status_code == 422
-    assert right.status_code == 201
+    assert (wrong.status_code, again.status_code, right.status_code) == (422, 422, 422)
+    assert again.json == wrong.json
+    assert again.mimetype == "application/problem+json"
+    assert [e["field"] for e in right.json["errors"]] == ["Idempotency-Key"]
+
+
+def test_a_fault_of_ours_frees_the_key(house: Sendonce, client: FlaskClient) -> None:
+    body = {"campaign_id": a_campaign(client)["id"], "schedule_time": "2026-03-03T09:00"}
+    in_the_way = house.settings.data_dir / "scheduled_campaigns.json"
+    in_the_way.mkdir()
+    first = post(client, body, key="k-1", path="/api/schedules")
+    in_the_way.rmdir()
+
+    again = post(client, body, key="k-1", path="/api/schedules")
+
+    assert (first.status_code, again.status_code) == (503, 201)
 
 
 def test_a_key_is_forgotten_after_a_day(house: Sendonce, client: FlaskClient) -> None:
