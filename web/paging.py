@@ -1,12 +1,17 @@
-"""Lists in pages: ?limit=&cursor=, answered {"items", "next_cursor"}. A cursor is the key of a page's last item."""
+"""Lists in pages: ?limit=&cursor=, answered {"items", "next_cursor"}.
+
+A cursor is the key of a page's last item, and a mark of the list that it was given out for.
+"""
 
 import base64
 import binascii
+import hashlib
 import re
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Annotated, TypeVar
 
+from flask import request
 from pydantic import AfterValidator, Field
 
 from web.fields import GREATEST_ID, Query, QueryNumber, parse_time
@@ -15,7 +20,7 @@ DEFAULT_LIMIT = 50
 GREATEST_LIMIT = 500
 
 _KEY = re.compile(r"k(0|[1-9][0-9]{0,18})", re.ASCII)
-_UNKNOWN = "is not a cursor that was given out: begin without one"
+_UNKNOWN = "is not a cursor that was given out for this list: begin without one"
 
 T = TypeVar("T")
 
@@ -41,13 +46,23 @@ def _read_instant(cursor: str) -> str:
 def _decoded(cursor: str) -> str:
     try:
         padded = cursor + "=" * (-len(cursor) % 4)
-        return base64.b64decode(padded, altchars=b"-_", validate=True).decode("ascii")
+        text = base64.b64decode(padded, altchars=b"-_", validate=True).decode("ascii")
     except (binascii.Error, ValueError):
         raise ValueError(_UNKNOWN) from None
+    mark, _, key = text.partition(" ")
+    if mark != _mark():
+        raise ValueError(_UNKNOWN)
+    return key
 
 
-def _encoded(text: str) -> str:
+def _encoded(key: str) -> str:
+    text = f"{_mark()} {key}"
     return base64.urlsafe_b64encode(text.encode("ascii")).decode("ascii").rstrip("=")
+
+
+def _mark() -> str:
+    """Return what tells the list that is asked for from every other."""
+    return hashlib.sha256(request.path.encode(errors="replace")).hexdigest()[:8]
 
 
 _Cursor = Annotated[str, Field(max_length=100)]
