@@ -19,7 +19,7 @@ _A_MONTH = timedelta(days=31)
 
 
 class Span(Query):
-    """From when to when; a month from now where nothing is said."""
+    """From when to when; where nothing is said, from a month ago to a month from now."""
 
     start: QueryInstant | None = Field(None, alias="from")
     to: QueryInstant | None = None
@@ -47,8 +47,9 @@ class CalendarAnswer(Answer):
 def calendar(query: Span) -> CalendarAnswer:
     """Show the slots of all schedules between two times."""
     house = the_house()
-    start = query.start or house.clock.now()
-    end = query.to or start + _A_MONTH
+    now = house.clock.now()
+    start = query.start or (query.to or now) - _A_MONTH
+    end = query.to or (query.start or now) + _A_MONTH
     if end < start:
         raise Invalid.field("to", "is before from")
     if end - start > LONGEST:
