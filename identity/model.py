@@ -43,6 +43,7 @@ class User:
     """A person who can sign in."""
 
     id: int
+    version: int
     email: str
     role: Role
     disabled: bool

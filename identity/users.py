@@ -1,14 +1,15 @@
 """The people who can sign in. Two spellings of one address are one person.
 
-`version` is raised whenever a session that began before must end: a new password, a disabled user.
+`version` is raised by every change; a session that began on an older one is over.
 """
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Row, exists, select, update
 
-from foundation.errors import Conflict, NotFound
+from foundation.errors import Conflict, NotFound, Stale
 from identity.model import Role, User
 from identity.passwords import hash_password
 from identity.tables import users
@@ -58,9 +59,44 @@ def reset_password(tx: Tx, email: str, password: str) -> None:
     _change(tx, email, password_hash=hash_password(password))
 
 
+def change(
+    tx: Tx, user_id: int, changes: Mapping[str, Any], *, expected_version: int | None
+) -> User:
+    """Change role, disabled and password, those that are named. Where nothing differs there is no new version.
+
+    Raises NotFound, Stale, Invalid, and Conflict where no admin would be left who can sign in.
+    """
+    row = tx.execute(select(users).where(users.c.id == user_id)).one_or_none()
+    if row is None:
+        raise NotFound(f"There is no user {user_id}.")
+    if expected_version not in (None, row.version):
+        raise Stale(
+            f"{row.email} was changed meanwhile: it is version {row.version}, not {expected_version}."
+            " Load it again."
+        )
+    values = {name: value for name, value in changes.items() if name != "password"}
+    values = {name: value for name, value in values.items() if getattr(row, name) != value}
+    if "password" in changes:
+        values["password_hash"] = hash_password(changes["password"])
+    if not values:
+        return _user(row)
+    if _is_last_admin(tx, row) and (values.get("role") or values.get("disabled")):
+        raise Conflict(
+            f"{row.email} is the last admin who can sign in. Make another user admin first."
+        )
+    changed = update(users).where(users.c.id == user_id)
+    values["version"] = row.version + 1
+    return _user(tx.execute(changed.values(**values).returning(users)).one())
+
+
 def any_user(tx: Tx) -> bool:
     """Say whether there is a user, disabled or not."""
     return bool(tx.execute(select(exists(select(users.c.id)))).scalar_one())
+
+
+def _is_last_admin(tx: Tx, row: Row[Any]) -> bool:
+    enabled = select(users.c.id).where(users.c.role == Role.ADMIN, users.c.disabled.is_(False))
+    return tx.execute(enabled.limit(2)).scalars().all() == [row.id]
 
 
 def _change(tx: Tx, email: str, **values: Any) -> None:
@@ -76,6 +112,7 @@ def _change(tx: Tx, email: str, **values: Any) -> None:
 def _user(row: Row[Any]) -> User:
     return User(
         id=row.id,
+        version=row.version,
         email=row.email,
         role=Role(row.role),
         disabled=row.disabled,

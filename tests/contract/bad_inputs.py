@@ -632,6 +632,20 @@ _fields(
         ("disabled", "given", True),
     ],
 )
+_fields(
+    "PATCH",
+    "/api/users/1",
+    {},
+    [
+        ("password", "too short", "short"),
+        ("password", "null", None),
+        ("role", "unknown", "owner"),
+        ("role", "null", None),
+        ("disabled", "as a text", "true"),
+        ("disabled", "null", None),
+        ("email", "given", "bob@example.com"),
+    ],
+)
 
 # -- query parameters ------------------------------------------------------------------------------------------------
 

@@ -1,7 +1,7 @@
 import pytest
 from sqlalchemy import select
 
-from foundation.errors import Conflict, Invalid, NotFound
+from foundation.errors import Conflict, Invalid, NotFound, Stale
 from identity import users
 from identity.model import Role
 from identity.passwords import verify
@@ -81,6 +81,32 @@ def test_a_new_password_takes_the_place_of_the_old_and_raises_the_version(tx):
     assert verify(kept.password_hash, "battery staple")
     assert not verify(kept.password_hash, PASSWORD)
     assert kept.version == 2
+
+
+def test_a_change_is_made_of_what_is_named_and_raises_the_version(tx):
+    create(tx)
+    bob = create(tx, email="bob@example.com")
+
+    changed = users.change(tx, bob.id, {"role": Role.VIEWER, "disabled": True}, expected_version=1)
+    again = users.change(tx, bob.id, {"role": Role.VIEWER}, expected_version=2)
+
+    assert (changed.role, changed.disabled, changed.version) == (Role.VIEWER, True, 2)
+    assert again == changed
+    with pytest.raises(Stale, match=r"bob@example\.com was changed meanwhile"):
+        users.change(tx, bob.id, {"disabled": False}, expected_version=1)
+
+
+@pytest.mark.parametrize("changes", [{"role": Role.VIEWER}, {"disabled": True}])
+def test_the_last_admin_who_can_sign_in_stays_one(tx, changes):
+    anna, bob = create(tx), create(tx, email="bob@example.com")
+    users.disable(tx, "bob@example.com")
+
+    with pytest.raises(Conflict, match="the last admin who can sign in"):
+        users.change(tx, anna.id, changes, expected_version=None)
+    users.change(tx, anna.id, {"password": "battery staple"}, expected_version=None)
+
+    assert users.list_(tx)[0].role == Role.ADMIN
+    assert users.change(tx, bob.id, changes, expected_version=None).id == bob.id
 
 
 def test_a_short_new_password_changes_nothing(tx):

@@ -140,6 +140,21 @@ def test_lists_go_on_where_the_page_before_ended(client: FlaskClient) -> None:
     assert pages == [["a", "b"], ["c", "d"], ["e"]]
 
 
+def test_a_cursor_is_one_list_s(client: FlaskClient) -> None:
+    for _ in range(2):
+        an_audience(client, recipients=[{"email": f"{n}@example.com"} for n in "ab"])
+    cursor = client.get("/api/audiences/1/recipients?limit=1").json["next_cursor"]
+
+    same = client.get(f"/api/audiences/1/recipients?cursor={cursor}")
+    others = [
+        client.get(f"/api/{path}?cursor={cursor}") for path in ("audiences/2/recipients", "runs")
+    ]
+
+    assert [r["email"] for r in same.json["items"]] == ["b@example.com"]
+    assert [answer.status_code for answer in others] == [422, 422]
+    assert others[0].json["errors"][0]["field"] == "cursor"
+
+
 def test_ten_thousand_recipients_come_in_one_body_and_no_more(client: FlaskClient) -> None:
     many = [{"email": f"p{i}@example.com"} for i in range(10_001)]
     an_audience(client)
@@ -517,6 +532,21 @@ def test_the_calendar_shows_slots_to_come(client: FlaskClient) -> None:
     ]
 
 
+def test_the_calendar_shows_a_month_both_ways_unless_said(
+    house: Sendonce, client: FlaskClient
+) -> None:
+    made = a_schedule(client, schedule_time="2026-03-03T09:00:00")
+    client.post(f"/api/schedules/{made['id']}/skip-next", json={"slot": made["next_run"]})
+    house.clock.advance(hours=24 * 20)
+
+    found = [item["slot"] for item in client.get("/api/calendar").json["items"]]
+    later = client.get("/api/calendar?from=2027-01-01T00:00:00Z").json["items"]
+
+    assert found[0] == "2026-03-03T09:00:00Z"
+    assert found[-1] > "2026-04-15"
+    assert [item["slot"][:10] for item in later[:1] + later[-1:]] == ["2027-01-01", "2027-01-31"]
+
+
 def test_a_preview_of_a_schedule_says_what_it_would_mean(client: FlaskClient) -> None:
     campaign = a_campaign(client, html="<p>{{ recipient.attributes.city }}</p>")
     body = {
@@ -600,6 +630,55 @@ def an_import(house: Sendonce, *, pid: int, boot_id: str | None = None) -> Impor
             pid=pid,
             now=house.clock.now(),
         )
+
+
+def test_a_user_is_given_another_role_disabled_and_a_new_password(client: FlaskClient) -> None:
+    new = {"email": "ann@example.com", "password": "long enough", "role": "admin"}
+    ann = client.post("/api/users", json=new).json
+    client.post("/api/users", json=new | {"email": "bob@example.com"})
+    path = f"/api/users/{ann['id']}"
+
+    changed = client.patch(path, json={"role": "viewer", "disabled": True, "password": "n" * 10})
+    stale = client.patch(path, json={"role": "admin"}, headers={"If-Match": '"1"'})
+    short = client.patch(path, json={"password": "short"})
+
+    assert (changed.status_code, changed.json["role"]) == (200, "viewer")
+    assert changed.json["disabled"] is True
+    assert stale.status_code == 412
+    assert [e["field"] for e in short.json["errors"]] == ["password"]
+    assert client.patch("/api/users/99", json={}).status_code == 404
+
+
+@pytest.mark.parametrize("change", [{"role": "editor"}, {"disabled": True}])
+def test_the_last_admin_who_can_sign_in_stays_one(
+    client: FlaskClient, change: dict[str, object]
+) -> None:
+    new = {"email": "ann@example.com", "password": "long enough", "role": "admin"}
+    ann = client.post("/api/users", json=new).json
+    bob = client.post("/api/users", json=new | {"email": "bob@example.com"}).json
+    client.patch(f"/api/users/{bob['id']}", json={"disabled": True})
+
+    refused = client.patch(f"/api/users/{ann['id']}", json=change)
+    allowed = client.patch(f"/api/users/{bob['id']}", json=change)
+
+    assert refused.status_code == 409
+    assert "ann@example.com is the last admin" in refused.json["detail"]
+    assert allowed.status_code == 200
+
+
+@pytest.mark.parametrize("kind", ["accounts", "audiences", "campaigns", "schedules", "users"])
+def test_a_patch_that_changes_nothing_makes_no_new_version(client: FlaskClient, kind: str) -> None:
+    an_account(client)
+    a_schedule(client)
+    client.post("/api/users", json={"email": "ann@example.com", "password": "long enough"})
+    path = f"/api/{kind}/2" if kind == "accounts" else f"/api/{kind}/1"
+    before = client.patch(path, json={}).json
+    same = {name: before[name] for name in ("name", "timezone", "role") if name in before}
+
+    after = client.patch(path, json=same).json
+
+    assert before["version"] == 1
+    assert after == before
 
 
 def finished(client: FlaskClient, import_id: int) -> dict[str, object]:

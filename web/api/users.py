@@ -8,25 +8,37 @@ from identity import users
 from identity.model import Role
 from identity.passwords import LONGEST, SHORTEST
 from web.current import the_house
-from web.fields import Answer, Body, Email, Id, Instant, Text
+from web.fields import NOT_GIVEN, Answer, Body, ById, Email, Id, Instant, Text, Truth
 from web.openapi import Resource
 from web.paging import Page, next_cursor
+from web.replays import expected_version
 
 resource = Resource("users", "People who can sign in")
+
+_Password = Annotated[Text, Field(min_length=SHORTEST, max_length=LONGEST)]
 
 
 class NewUser(Body):
     """A person who is to sign in."""
 
     email: Email
-    password: Annotated[Text, Field(min_length=SHORTEST, max_length=LONGEST)]
+    password: _Password
     role: Role = Role.VIEWER
+
+
+class UserChanges(Body):
+    """The fields to change; each change ends the sessions that began before."""
+
+    role: Role = NOT_GIVEN
+    disabled: Truth = NOT_GIVEN
+    password: _Password = NOT_GIVEN
 
 
 class UserAnswer(Answer):
     """A person who can sign in."""
 
     id: Id
+    version: int
     email: str
     role: Role
     disabled: bool
@@ -58,3 +70,11 @@ def create_user(body: NewUser) -> UserAnswer:
     with house.database.write(durable=True) as tx:
         user = users.create(tx, body.email, body.password, body.role, house.clock.now())
     return UserAnswer.model_validate(user)
+
+
+@resource.patch("/api/users/<id:id>", UserAnswer, role=Role.ADMIN)
+def change_user(path: ById, body: UserChanges) -> UserAnswer:
+    """Give a user another role or password, disable one, or let one sign in again."""
+    with the_house().database.write(durable=True) as tx:
+        changed = users.change(tx, path.id, body.changes(), expected_version=expected_version())
+    return UserAnswer.model_validate(changed)
