@@ -409,12 +409,14 @@ def test_an_instant_in_a_doubled_hour_that_wall_clock_time_can_not_name_is_refus
         "/api/schedules",
         json={
             "campaign_id": campaign["id"],
-            "schedule_time": "2026-10-25T01:30:00Z",
+            "schedule_time": "2026-10-25T02:30:00+01:00",
             "timezone": "Europe/Berlin",
         },
     )
 
-    assert [e["field"] for e in refused.json["errors"]] == ["schedule_time"]
+    (error,) = refused.json["errors"]
+    assert error["field"] == "schedule_time"
+    assert error["message"].endswith("say 2026-10-25T01:30:00 with timezone UTC")
 
 
 def test_an_offset_in_a_patch_is_read_in_the_schedules_zone(client: FlaskClient) -> None:

@@ -1,7 +1,7 @@
 """/api/schedules: when. What the calls do stands in scheduler.desk; here is how they are asked and answered."""
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
@@ -362,7 +362,8 @@ def _wall_time(given: datetime, *, zone: str, kind: ScheduleType) -> datetime:
         raise Invalid.field(
             "schedule_time",
             f"{given.isoformat()} is the second {local:%H:%M} of that day in {zone}, and wall-clock time"
-            " means the first. Choose another time, or use timezone UTC",
+            f" means the first. To mean the second, say {given.astimezone(UTC):%Y-%m-%dT%H:%M:%S} with timezone"
+            " UTC",
         )
     return local.replace(tzinfo=None, fold=0)
 
