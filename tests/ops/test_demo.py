@@ -23,7 +23,7 @@ def test_the_demo_sends_to_everybody_once_and_says_so(
 
     status, said = demo("--recipients", "40")
 
-    assert status == 0
+    assert status == 0, said
     numbers = dict(
         line.rsplit(maxsplit=1)
         for line in said.partition("Reconciliation")[2].splitlines()
@@ -50,14 +50,14 @@ def test_nothing_that_is_set_for_the_real_thing_reaches_the_demo(
     monkeypatch.setenv("SENDONCE_STATE_DIR", str(tmp_path / "state"))
     monkeypatch.setenv("SENDONCE_EXECUTION_BUFFER", "a long time")
 
-    status, _ = demo("--recipients", "3")
+    status, said = demo("--recipients", "3")
 
-    assert status == 0
+    assert status == 0, said
     assert list(tmp_path.iterdir()) == []
 
 
 def test_the_demo_takes_a_free_port_where_the_wanted_one_is_in_use() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        status, _ = demo("--recipients", "3", "--port", str(taken.getsockname()[1]))
+        status, said = demo("--recipients", "3", "--port", str(taken.getsockname()[1]))
 
-    assert status == 0
+    assert status == 0, said
