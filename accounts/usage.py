@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import case, delete, func, select
+from sqlalchemy import Integer, bindparam, case, delete, func, select, update
 
 from accounts.tables import account_usage
 from storage.database import Tx, insert_into
@@ -23,18 +23,31 @@ class Used:
     day: int
 
 
+# Made once: it is carried out for every handful of messages.
+_ADD = (
+    update(account_usage)
+    .where(
+        account_usage.c.account_id == bindparam("the_account"),
+        account_usage.c.minute == bindparam("the_minute"),
+    )
+    .values(messages=account_usage.c.messages + bindparam("more", type_=Integer))
+)
+
+
 def count(tx: Tx, account_id: int, n: int, now: datetime) -> None:
     """Add n messages to the account's present minute; drop minutes that no limit looks at any more."""
     minute = now.replace(second=0, microsecond=0)
+    binds = {"the_account": account_id, "the_minute": minute, "more": n}
+    if tx.execute(_ADD, binds).rowcount:
+        return
     insert = insert_into(tx, account_usage).values(account_id=account_id, minute=minute, messages=n)
-    messages: int = tx.execute(
+    tx.execute(
         insert.on_conflict_do_update(
             index_elements=[account_usage.c.account_id, account_usage.c.minute],
             set_={"messages": account_usage.c.messages + insert.excluded.messages},
-        ).returning(account_usage.c.messages)
-    ).scalar_one()
-    if messages == n:  # the minute is new: once a minute is often enough to tidy up
-        prune(tx, account_id, now)
+        )
+    )
+    prune(tx, account_id, now)  # the minute is new: once a minute is often enough to tidy up
 
 
 def used(tx: Tx, account_id: int, now: datetime) -> Used:

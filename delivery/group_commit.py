@@ -85,6 +85,7 @@ class GroupCommit:
         self._on_commit = on_commit
         self._waiting = _Batch()
         self._planned = False
+        self._is_unwell = False
 
     async def intend(self, item: Leased, *, account_id: int, message_id: str) -> bool:
         """Pass the fence: True when content may go out now. False when it must not, or could not be written."""
@@ -159,12 +160,15 @@ class GroupCommit:
             begun = [i for i, ok in zip(batch.intents, allowed, strict=True) if ok]
             self._count_usage(tx, begun)
             tally.write(tx)
+        self._is_unwell = False
         self._on_commit()
         _answer(batch, written + allowed)
 
     def _keep(self, batch: _Batch, error: Unavailable) -> None:
         """Nothing was committed, so nothing may go out; what is known of earlier messages is tried again."""
-        log.error("the ledger can't be written, nothing is sent", reason=error.message)
+        if not self._is_unwell:  # once, not for every try
+            log.error("the ledger can't be written, nothing is sent", reason=error.message)
+        self._is_unwell = True
         self._waiting.outcomes[:0] = batch.outcomes
         self._waiting.notes[:0] = batch.notes
         if (batch.outcomes or batch.notes) and not self._planned:

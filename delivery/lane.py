@@ -29,6 +29,7 @@ Connect = Callable[[Account], Awaitable[Transport | Reply | Broken]]
 LARGEST_LEASE = 500
 _LEASE_SECONDS = 0.5
 _PACE_WINDOW = timedelta(seconds=0.5)
+_FIRST_PACE_WINDOW = timedelta(seconds=0.1)
 _IDLE = timedelta(seconds=15)
 # So long at most a lease that was made on an older look at the account can arrive after the account's fault.
 _FAULT_IS_NEWS = timedelta(seconds=1)
@@ -61,6 +62,27 @@ class Connection:
         transport, self.transport = self.transport, None
         if transport is not None:
             await transport.close()
+
+
+@dataclass(slots=True)
+class Pace:
+    """How many messages a second an account gets rid of, while it has any."""
+
+    per_second: float = 0.0
+    _since: timedelta = timedelta(0)
+    _messages: int = 0
+
+    def begin(self, elapsed: timedelta) -> None:
+        """Measure from here."""
+        self._since, self._messages = elapsed, 0
+
+    def count(self, elapsed: timedelta) -> None:
+        """Count a message."""
+        self._messages += 1
+        window = elapsed - self._since
+        if window >= (_PACE_WINDOW if self.per_second else _FIRST_PACE_WINDOW):
+            self.per_second = self._messages / window.total_seconds()
+            self.begin(elapsed)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,9 +123,7 @@ class Lane:
         self._settled = 0
         self._pacing = 0
         self._wanted = 0
-        self._pace = 0.0
-        self._pace_since = office.clock.elapsed()
-        self._pace_count = 0
+        self._pace = Pace()
 
     # called by the leasing thread
 
@@ -114,11 +134,12 @@ class Lane:
         if account.state == State.FAILING:
             # One message tries whether the account is well again.
             return 0 if self.outstanding else 1
-        wanted = max(account.max_connections, int(self._pace * _LEASE_SECONDS))
+        wanted = max(account.max_connections, int(self._pace.per_second * _LEASE_SECONDS))
         if account.rate_per_second is not None:
             wanted = min(wanted, max(1, int(account.rate_per_second * _LEASE_SECONDS)))
         self._wanted = min(wanted, LARGEST_LEASE)
-        return max(0, self._wanted - self._waiting)
+        # Not for every one that left: a lease costs a wait for the disk.
+        return 0 if self._has_enough else self._wanted - self._waiting
 
     @property
     def outstanding(self) -> int:
@@ -136,6 +157,10 @@ class Lane:
         if account.rate_per_second != self.account.rate_per_second:
             self._bucket = None
         self.account = account
+        if not self._queue and not self._in_hand:
+            self._pace.begin(
+                self.office.clock.elapsed()
+            )  # what was idle time says nothing of the pace
         self._queue.extend(works)
         if self.office.stopping.is_set() or self._rests:
             self._give_back_queue()
@@ -218,7 +243,7 @@ class Lane:
         finally:
             connection.work = None
             self._settled += 1
-        self._measure()
+        self._pace.count(self.office.clock.elapsed())
         run_id = work.item.run_id
         refused = self._streaks.setdefault(run_id, RefusalStreak()).add(work.item.id, outcome)
         if refused and isinstance(outcome, Failed):
@@ -256,12 +281,20 @@ class Lane:
         self._give_back_queue()
 
     @property
+    def _in_hand(self) -> bool:
+        return any(c.work is not None for c in self._connections.values())
+
+    @property
     def _rests(self) -> bool:
         return self.office.clock.elapsed() < self._rests_until
 
     @property
     def _waiting(self) -> int:
         return self._promised - self._taken_up + self._pacing
+
+    @property
+    def _has_enough(self) -> bool:
+        return 2 * self._waiting > self._wanted
 
     @property
     def _most_connections(self) -> int:
@@ -320,7 +353,7 @@ class Lane:
                 waiter.set_result(None)
 
     def _ask_for_more(self) -> None:
-        if 2 * self._waiting <= self._wanted:
+        if not self._has_enough:
             self.office.wake()
 
     def _pause_run(self, run_id: int, refused: Collection[int], last: str) -> None:
@@ -346,11 +379,3 @@ class Lane:
             self.office.commits.give_back(work.item)
         self._taken_up += len(works)
         self._settled += len(works)
-
-    def _measure(self) -> None:
-        self._pace_count += 1
-        elapsed = self.office.clock.elapsed()
-        window = elapsed - self._pace_since
-        if window >= _PACE_WINDOW:
-            self._pace = self._pace_count / window.total_seconds()
-            self._pace_since, self._pace_count = elapsed, 0

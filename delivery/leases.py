@@ -5,13 +5,14 @@ campaign's rule for doubts sends again: its first try may have arrived, so it en
 nothing else.
 """
 
+import functools
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, assert_never
 
-from sqlalchemy import Row, exists, func, literal, or_, select, update
+from sqlalchemy import Row, Update, bindparam, exists, func, literal, or_, select, update
 
 from accounts.model import Account
 from audience.tables import recipients, suppressions
@@ -172,6 +173,26 @@ def _leased(
     )
 
 
+# Made once: making a statement anew for each message costs more than carrying it out.
+_FENCE = (
+    update(deliveries)
+    .where(
+        deliveries.c.id == bindparam("its_id"),
+        deliveries.c.status == DeliveryStatus.LEASED,
+        deliveries.c.lease == bindparam("its_lease"),
+        deliveries.c.epoch == bindparam("our_epoch"),
+        exists().where(runs.c.id == bindparam("its_run"), runs.c.status == RunStatus.RUNNING),
+        ~exists().where(suppressions.c.address_key == deliveries.c.address_key),
+        exists().where(recipients.c.id == deliveries.c.recipient_id),
+    )
+    .values(
+        status=DeliveryStatus.SENDING,
+        message_id=bindparam("new_message_id"),
+        updated_at=bindparam("now"),
+    )
+)
+
+
 def mark_sending(
     tx: Tx, item: Leased, tally: Tally, *, epoch: int, message_id: str, now: datetime
 ) -> bool:
@@ -181,17 +202,15 @@ def mark_sending(
     a pause or an unsubscribe that was answered before is obeyed, since all of it is asked in this one statement.
     """
     done = tx.execute(
-        update(deliveries)
-        .where(
-            deliveries.c.id == item.id,
-            deliveries.c.status == DeliveryStatus.LEASED,
-            deliveries.c.lease == item.lease,
-            deliveries.c.epoch == epoch,
-            exists().where(runs.c.id == item.run_id, runs.c.status == RunStatus.RUNNING),
-            ~exists().where(suppressions.c.address_key == deliveries.c.address_key),
-            exists().where(recipients.c.id == deliveries.c.recipient_id),
-        )
-        .values(status=DeliveryStatus.SENDING, message_id=message_id, updated_at=now)
+        _FENCE,
+        {
+            "its_id": item.id,
+            "its_lease": item.lease,
+            "our_epoch": epoch,
+            "its_run": item.run_id,
+            "new_message_id": message_id,
+            "now": now,
+        },
     )
     if done.rowcount:
         tally.move(item.run_id, DeliveryStatus.LEASED, DeliveryStatus.SENDING)
@@ -215,20 +234,30 @@ def record(
     when the row is no longer ours (cancelled meanwhile, or another process leads): then what stands there stands.
     """
     was = DeliveryStatus.SENDING if begun else DeliveryStatus.LEASED
-    values = _values(tx, item, outcome, retry_at=retry_at, now=now)
+    values = _values(tx, item, outcome, retry_at=retry_at, now=now) | {"updated_at": now}
     done = tx.execute(
-        update(deliveries)
-        .where(
-            deliveries.c.id == item.id,
-            deliveries.c.status == was,
-            deliveries.c.lease == item.lease,
-            deliveries.c.epoch == epoch,
-        )
-        .values(**values, updated_at=now, lease=None)
+        _record_of(tuple(values)),
+        {f"new_{name}": value for name, value in values.items()}
+        | {"its_id": item.id, "its_status": was, "its_lease": item.lease, "our_epoch": epoch},
     )
     if done.rowcount:
         tally.move(item.run_id, was, values["status"])
     return done.rowcount == 1
+
+
+@functools.cache
+def _record_of(columns: tuple[str, ...]) -> Update:
+    """Return the statement that writes these columns of a delivery that is ours. Made once: see _FENCE."""
+    return (
+        update(deliveries)
+        .where(
+            deliveries.c.id == bindparam("its_id"),
+            deliveries.c.status == bindparam("its_status"),
+            deliveries.c.lease == bindparam("its_lease"),
+            deliveries.c.epoch == bindparam("our_epoch"),
+        )
+        .values(lease=None, **{name: bindparam(f"new_{name}") for name in columns})
+    )
 
 
 def _values(

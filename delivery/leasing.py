@@ -46,6 +46,7 @@ class Leasing:
         self._sending = sending
         self._contents: dict[int, RunContent] = {}
         self._turn = 0
+        self._is_unwell = False
         self._next_beat = timedelta(0)
 
     def run(self) -> None:
@@ -65,7 +66,9 @@ class Leasing:
             log.warning("another process leads, this one stops sending", epoch=self._epoch)
             self._d.give_up()
         except Unavailable as error:
-            log.error("the ledger can't be used, nothing is leased", reason=error.message)
+            if not self._is_unwell:  # once, not five times a second
+                log.error("the ledger can't be used, nothing is leased", reason=error.message)
+            self._is_unwell = True
         except Exception:
             log.exception("leasing failed, and is tried again")
         return False
@@ -99,6 +102,9 @@ class Leasing:
             self._sending.unsynced_since = None
         with d.database.write(durable=is_due) as tx:
             aliveness.beat(tx, self._epoch, now=now, last_tick=None)
+        if self._is_unwell:
+            log.info("the ledger can be used again")
+            self._is_unwell = False
         if d.database.log_size_bytes() > _CHECKPOINT_BYTES:
             d.database.checkpoint()
 

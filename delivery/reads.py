@@ -81,7 +81,7 @@ def runs_untold(tx: Tx) -> dict[int, int]:
     query = select(runs.c.id, runs.c.schedule_id).where(
         runs.c.finished_at.is_not(None), runs.c.told.is_(False)
     )
-    return {run_id: schedule_id for run_id, schedule_id in tx.execute(query)}
+    return {r.id: r.schedule_id for r in tx.execute(query)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,8 +1,9 @@
 """A run's counters, changed in the transaction that changes its deliveries: at any moment they add up."""
 
+import functools
 from collections import Counter, defaultdict
 
-from sqlalchemy import update
+from sqlalchemy import Integer, Update, bindparam, update
 
 from delivery.model import DeliveryStatus
 from delivery.tables import runs
@@ -26,10 +27,18 @@ class Tally:
     def write(self, tx: Tx) -> None:
         """Change the counters, one statement for each run."""
         for run_id, moves in self._moves.items():
-            values = {name: runs.c[name] + by for name, by in moves.items() if by}
-            if values:
-                tx.execute(update(runs).where(runs.c.id == run_id).values(**values))
+            changes = {name: by for name, by in moves.items() if by}
+            if changes:
+                binds = {f"more_{name}": by for name, by in changes.items()}
+                tx.execute(_change_of(tuple(changes)), {"its_id": run_id} | binds)
         self._moves.clear()
+
+
+@functools.cache
+def _change_of(counters: tuple[str, ...]) -> Update:
+    """Return the statement that changes these counters of a run; made once, as it is used for every message."""
+    more = {name: runs.c[name] + bindparam(f"more_{name}", type_=Integer) for name in counters}
+    return update(runs).where(runs.c.id == bindparam("its_id")).values(**more)
 
 
 def _counter(status: DeliveryStatus) -> str:

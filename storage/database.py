@@ -11,6 +11,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -31,20 +32,24 @@ CHECKPOINT_IS_SAFE = sqlite3.sqlite_version_info >= (3, 51, 3)
 """Before that version a checkpoint that meets a commit can lose data; the leader alone checkpoints."""
 
 _DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
-_BUSY_MILLISECONDS = 15_000
+_BUSY = timedelta(seconds=15)
 _CHECKPOINT_BUSY_MILLISECONDS = 50
 
 
 class Database:
-    """One SQLite file. Safe to use from any number of threads and processes."""
+    """One SQLite file. Safe to use from any number of threads and processes.
 
-    def __init__(self, path: Path) -> None:
+    busy is how long a write waits for another process's write.
+    """
+
+    def __init__(self, path: Path, *, busy: timedelta = _BUSY) -> None:
         self.path = path
+        busy_milliseconds = busy // timedelta(milliseconds=1)
         # Writers of one process queue here, in order, instead of polling for SQLite's lock.
         self._writers = threading.Lock()
         self._engine = create_engine(
             "sqlite://",
-            creator=lambda: _connect(path, _BUSY_MILLISECONDS),
+            creator=lambda: _connect(path, busy_milliseconds),
             poolclass=QueuePool,
             # Errors are logged; a statement's values are addresses and passwords.
             hide_parameters=True,

@@ -73,13 +73,25 @@ class Books:
             fields = replace(fields, **changes)
             return account_store.create(tx, fields, key=KEY, now=self.now)
 
-    def get_account(self, account: Account) -> Account:
+    def revive(self, account: Account) -> None:
+        """Say go on, as a person does."""
+        with self.database.write(durable=True) as tx:
+            account_store.revive(tx, account.id)
+
+    def edit(self, account: Account, **changes: Any) -> None:
+        with self.database.write(durable=True) as tx:
+            account_store.update(tx, account.id, changes, key=KEY, expected_version=None)
+
+    def accounts(self) -> list[Account]:
         with self.database.read() as tx:
-            return account_store.get(tx, account.id, KEY)
+            return account_store.list_(tx, KEY, after=None, limit=500)
+
+    def account_by_id(self, account_id: int) -> Account:
+        with self.database.read() as tx:
+            return account_store.get(tx, account_id, KEY)
 
     def first_account(self) -> Account:
-        with self.database.read() as tx:
-            return account_store.list_(tx, KEY, after=None, limit=1)[0]
+        return self.accounts()[0]
 
     def audience(self, *emails: str, people: int = 0, **attributes: Any) -> int:
         """Make an audience of these addresses, and of so many people besides; return its id."""
@@ -318,6 +330,16 @@ def until(fact: Callable[[], object], *, seconds: float = 15) -> None:
     deadline = clock.elapsed() + timedelta(seconds=seconds)
     while not fact():
         assert clock.elapsed() < deadline, "it did not come to that in time"
+        clock.wait(tick, timedelta(milliseconds=10))
+
+
+def until_still(value: Callable[[], object]) -> None:
+    """Wait until a value has stayed the same for a while."""
+    clock, tick, seen = SystemClock(), threading.Event(), None
+    since = clock.elapsed()
+    while clock.elapsed() - since < timedelta(seconds=0.8):
+        if (now := value()) != seen:
+            seen, since = now, clock.elapsed()
         clock.wait(tick, timedelta(milliseconds=10))
 
 
