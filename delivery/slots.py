@@ -7,7 +7,7 @@ from deciding an instant again; the floor keeps a new or resumed schedule from r
 from collections.abc import Collection, Iterable
 from datetime import date, datetime, timedelta
 
-from sqlalchemy import String, cast, func, select, update
+from sqlalchemy import String, case, cast, func, select, update
 
 from delivery.model import Decision, SlotDecision, Standing
 from delivery.tables import slots, watermarks
@@ -27,10 +27,13 @@ def standings(tx: Tx, schedule_ids: Collection[int], now: datetime) -> dict[int,
         return {}
     keys: dict[int, set[str]] = {}
     days: dict[int, set[date]] = {}
+    known_since = now - _KEYS_KNOWN
+    # One bound, not two with "or": that is a walk along the index from there on.
+    since = case((watermarks.c.watermark < known_since, watermarks.c.watermark), else_=known_since)
     near = (
         select(slots.c.schedule_id, slots.c.key, slots.c.whole_day)
         .join(watermarks, watermarks.c.schedule_id == slots.c.schedule_id)
-        .where((slots.c.at > watermarks.c.watermark) | (slots.c.at > now - _KEYS_KNOWN))
+        .where(slots.c.at > since)
     )
     for schedule_id, key, whole_day in tx.execute(near):
         keys.setdefault(schedule_id, set()).add(key)

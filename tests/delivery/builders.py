@@ -1,5 +1,6 @@
 """A ledger with people in it, and a dispatcher over it, for the tests of this room; every argument is optional."""
 
+import sqlite3
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -243,6 +244,14 @@ class Books:
         assert counts.in_doubt == rows["in_doubt"]
         return +rows
 
+    def refuse(self, delivery_id: int) -> None:
+        """Let the database refuse whatever is written of a delivery, as a bug of ours would have it."""
+        with self.database.write(durable=False) as tx:
+            tx.exec_driver_sql(
+                f"CREATE TRIGGER refuse BEFORE UPDATE ON deliveries WHEN OLD.id = {delivery_id}"
+                " BEGIN SELECT RAISE(ABORT, 'refused by the test'); END"
+            )
+
     def raw(self, statement: str, **values: Any) -> list[Any]:
         """Ask the database directly, for what no reader tells."""
         with self.database.read() as tx:
@@ -370,3 +379,16 @@ def plan_of(ledger: Books, statement: str) -> list[str]:
     with ledger.database.read() as tx:
         rows = tx.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", (1,) * statement.count("?"))
         return [row[3] for row in rows]
+
+
+@contextmanager
+def somebody_else_writes(folder: Path) -> Iterator[None]:
+    """Let another program have a transaction that lasts."""
+    other = sqlite3.connect(folder / "sendonce.db", isolation_level=None)
+    other.execute("PRAGMA busy_timeout=10000")
+    other.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    finally:
+        other.execute("ROLLBACK")
+        other.close()

@@ -1,6 +1,5 @@
 """From the ledger to the mail server and back: real SQLite, real sockets, the machine's own clock."""
 
-import sqlite3
 import threading
 from collections import Counter
 from datetime import timedelta
@@ -25,6 +24,7 @@ from tests.delivery.builders import (
     connect_quickly,
     receivers,
     sending,
+    somebody_else_writes,
     until,
     until_finished,
     until_still,
@@ -493,18 +493,3 @@ def settle(b: Books) -> None:
 def halved(messages: list[Any]) -> tuple[list[Any], list[Any]]:
     middle = len(messages) // 2
     return messages[:middle], messages[middle:]
-
-
-class somebody_else_writes:  # noqa: N801 - reads as a block
-    """Another program's transaction that lasts."""
-
-    def __init__(self, folder: Path) -> None:
-        self._other = sqlite3.connect(folder / "sendonce.db", isolation_level=None)
-
-    def __enter__(self) -> None:
-        self._other.execute("PRAGMA busy_timeout=10000")
-        self._other.execute("BEGIN IMMEDIATE")
-
-    def __exit__(self, *args: object) -> None:
-        self._other.execute("ROLLBACK")
-        self._other.close()
