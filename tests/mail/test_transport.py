@@ -826,9 +826,9 @@ def test_a_certificate_is_not_looked_at_where_that_was_switched_off(tmp_path: Pa
 @pytest.mark.parametrize("security", ["starttls", "tls"])
 @pytest.mark.parametrize("said", [[HANG_UP], [RESET], [SILENCE], [b"no TLS here\r\n"], [DEAF]])
 def test_a_handshake_that_fails_is_a_break(security: str, said: list[Any]) -> None:
-    script: dict[str, Any] = {"banner": said}
+    wait_for_hello = Call(lambda: _first_hello(server))
+    script: dict[str, Any] = {"banner": [wait_for_hello, *said]}
     if security == "starttls":
-        wait_for_hello = Call(lambda: _first_hello(server))
         script = {
             "EHLO": OFFERS_STARTTLS,
             "STARTTLS": [b"220 go ahead\r\n", wait_for_hello, *said],
