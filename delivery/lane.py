@@ -55,7 +55,13 @@ class Connection:
 
     @property
     def is_usable(self) -> bool:
+        """Whether a message can be sent on it now."""
         return self.transport is not None and self.transport.usable
+
+    @property
+    def is_served(self) -> bool:
+        """Whether the server has taken it and, as far as we know, has not closed it."""
+        return self.is_usable or (self.transport is not None and self.work is not None)
 
     async def leave(self) -> None:
         """Take leave of the server, if there is one."""
@@ -259,7 +265,7 @@ class Lane:
         """Note a fault of the account: it rests, and what is leased for it is given back."""
         said = f"{answer.stage}: {answer if isinstance(answer, Reply) else answer.detail}"
         account_id = self.account.id
-        served = sum(c.is_usable for c in self._connections.values())
+        served = sum(c.is_served for c in self._connections.values())
         if served and not pause and answer.stage in (Stage.CONNECT, Stage.BANNER):
             # The others are being served: the server wants fewer connections, it is not sick.
             self._ceiling = served
@@ -309,13 +315,13 @@ class Lane:
     def _open_wanted(self) -> None:
         """Open connections for the work that no idle one will take.
 
-        One at first, then at most twice as many as the server has taken: one that is down, or refuses our password, is
+        One at first, then at most twice as many as the server serves: one that is down, or refuses our password, is
         asked once and not fifty times.
         """
         if self.office.stopping.is_set() or self._rests:
             return
-        taken = sum(c.is_usable for c in self._connections.values())
-        allowed = min(self._most_connections, max(1, 2 * taken))
+        served = sum(c.is_served for c in self._connections.values())
+        allowed = min(self._most_connections, max(1, 2 * served))
         idle = sum(not waiter.done() for waiter in self._idle)
         for _ in range(min(allowed - len(self._connections), len(self._queue) - idle)):
             connection = Connection(self.account.version)

@@ -93,9 +93,9 @@ class Desk:
 
 
 class Greeted:
-    """A transport that only says that it can be used."""
+    """A transport that is always busy with a message."""
 
-    usable = True
+    usable = False
 
     async def send(self, message: Any, before_content: Any) -> Any:
         raise NotImplementedError
