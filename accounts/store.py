@@ -143,6 +143,15 @@ def kinds(tx: Tx, account_ids: Iterable[int]) -> set[Kind]:
     return {found[account_id] for account_id in account_ids if account_id in found}
 
 
+def faults(tx: Tx, account_ids: Iterable[int]) -> str | None:
+    """Say what is wrong with these accounts, in their servers' words; None when one of them is well."""
+    query = select(accounts.c.name, accounts.c.state, accounts.c.state_reason)
+    rows = tx.execute(query.where(accounts.c.id.in_(list(account_ids)))).all()
+    if not rows or any(row.state == State.OK for row in rows):
+        return None
+    return "; ".join(f"{row.name} is {row.state} ({row.state_reason})" for row in rows)
+
+
 def rest(tx: Tx, account_id: int, reason: str, until: datetime) -> None:
     """Note a fault of the account: it is failing and is not used before until. A paused one stays paused."""
     _set_state(

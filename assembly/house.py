@@ -30,7 +30,7 @@ from scheduler.thread import SchedulerThread, scheduler_thread
 from storage import aliveness
 from storage.database import Database
 from storage.disk import Disk, OsDisk
-from storage.filesystem import prepare_folder
+from storage.filesystem import make_private, prepare_folder
 from storage.migrate import migrate
 from storage.sealed import SecretKey, load_secret_key
 
@@ -147,9 +147,12 @@ def assemble(settings: Settings, edges: Edges | None = None) -> Sendonce:
 
 def _open(folder: Path, database: Database, settings: Settings, edges: Edges) -> SecretKey:
     """Bring the database up to date and read the key, one process at a time."""
-    lock = FileLock(folder / "start.lock", timeout=_START_WAIT_SECONDS, fallback_to_soft=False)
+    lock = FileLock(
+        folder / "start.lock", mode=0o600, timeout=_START_WAIT_SECONDS, fallback_to_soft=False
+    )
     try:
         with lock:
+            make_private(database.path)
             migrate(database)
             key = load_secret_key(edges.disk, folder / "secret_key", settings.secret_key)
             with database.write(durable=True) as tx:

@@ -1,5 +1,6 @@
 """Takes over an older tool's schedule file from the command line, and says what became of every entry."""
 
+from datetime import datetime
 from pathlib import Path
 
 import click
@@ -8,6 +9,8 @@ from assembly import Sendonce
 from campaigns import store as campaign_store
 from foundation.errors import Unavailable
 from ops.takeover import Takeover, import_schedules
+from scheduler.model import Schedule
+from scheduler.recurrence import next_slot
 
 _PAGE = 500
 
@@ -21,33 +24,40 @@ def take_over_file(house: Sendonce, file: Path, *, timezone: str) -> None:
         data = file.read_bytes()
     except OSError as error:
         raise Unavailable(f"{file} can't be read ({error.strerror}).") from None
+    names = _campaigns(house)
     taken = import_schedules(
         house.store,
         data,
         timezone=timezone,
-        known_campaigns=_campaigns(house),
+        known_campaigns=set(names),
         now=house.clock.now(),
     )
-    _report(taken)
+    _report(taken, names, house.clock.now())
     if taken.rejected:
         raise Unavailable(f"{len(taken.rejected)} entries were not taken over; the others were.")
 
 
-def _campaigns(house: Sendonce) -> set[int]:
-    found: set[int] = set()
+def _campaigns(house: Sendonce) -> dict[int, str]:
+    found: dict[int, str] = {}
     after: int | None = None
     with house.database.read() as tx:
         while page := campaign_store.list_(tx, after=after, limit=_PAGE):
-            found.update(campaign.id for campaign in page)
+            found |= {campaign.id: campaign.name for campaign in page}
             after = page[-1].id
     return found
 
 
-def _report(taken: Takeover) -> None:
+def _report(taken: Takeover, names: dict[int, str], now: datetime) -> None:
     click.echo(
         f"{len(taken.imported)} schedules taken over, {len(taken.already)} were there already,"
         f" {len(taken.rejected)} rejected."
     )
+    for schedule in taken.imported:
+        if schedule.campaign_id in names:
+            click.echo(
+                f'  schedule {schedule.id}: campaign {schedule.campaign_id} "{names[schedule.campaign_id]}",'
+                f" {schedule.schedule_type}, {_next(schedule, now)}"
+            )
     for schedule in taken.unknown_campaign:
         click.echo(
             f"  schedule {schedule.id} is disabled: there is no campaign {schedule.campaign_id}."
@@ -56,3 +66,12 @@ def _report(taken: Takeover) -> None:
     for entry in taken.rejected:
         what = "; ".join(f"{e.field}: {e.message}" for e in entry.errors)
         click.echo(f"  entry {entry.index} (id {entry.old_id}) rejected: {what}")
+
+
+def _next(schedule: Schedule, now: datetime) -> str:
+    """Say when it runs next: whoever takes schedules over should see what they have armed."""
+    slot = next_slot(schedule, now)
+    if slot is None:
+        return "over"
+    when = f"{slot.local:%Y-%m-%d %H:%M %Z}"
+    return f"next at {when}" if schedule.enabled else f"disabled (else next at {when})"

@@ -59,6 +59,19 @@ def prepare_folder(path: Path) -> None:
         )
 
 
+def make_private(path: Path) -> None:
+    """Make an empty file that only its owner can read, and close its folder to others, where there is no such file yet.
+
+    For the database before it is first opened: SQLite gives its log the same rights. An old one is left alone, since
+    closing a descriptor of it would drop the locks that this process holds on it.
+    """
+    try:
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+    except FileExistsError:
+        return
+    path.parent.chmod(0o700)
+
+
 def file_system_of(path: Path) -> str | None:
     """Return the kind of file system that the path lies on, as the system calls it; None where that can't be known."""
     mounts = _mounts_of_macos() if sys.platform == "darwin" else _mounts_of_linux()

@@ -158,3 +158,22 @@ def test_a_database_that_cannot_be_opened_is_a_sentence(tmp_path: Path) -> None:
 
     with pytest.raises(Unavailable, match="can't be read"), database.read():
         pass
+
+
+def test_the_database_is_for_its_owner_only_before_it_is_first_opened(tmp_path: Path) -> None:
+    path = tmp_path / "sendonce.db"
+
+    filesystem.make_private(path)
+
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o700
+
+
+def test_a_database_that_is_there_keeps_its_rights(tmp_path: Path) -> None:
+    path = tmp_path / "sendonce.db"
+    path.write_bytes(b"")
+    path.chmod(0o640)
+
+    filesystem.make_private(path)
+
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640

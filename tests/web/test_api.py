@@ -9,12 +9,14 @@ import pytest
 from flask.testing import FlaskClient
 from sqlalchemy import update
 
+from accounts import store as account_store
 from assembly import Sendonce
 from audience import csv_import
 from audience import store as audience_store
 from audience.model import Import
 from audience.tables import imports
 from campaigns import store as campaign_store
+from delivery import ledger
 from delivery.model import RunStatus
 from storage import aliveness
 from tests.web.given import a_campaign, a_schedule, an_account, an_audience, materialised
@@ -689,3 +691,14 @@ def finished(client: FlaskClient, import_id: int) -> dict[str, object]:
         if found["status"] != "running":
             return found
     raise AssertionError("the import does not end")
+
+
+def test_a_run_whose_account_is_paused_says_so(house: Sendonce, client: FlaskClient) -> None:
+    run_id = materialised(house, client)
+    with house.database.write(durable=True) as tx:
+        ledger.start(tx, run_id, house.clock.now())
+        account_store.pause(tx, 1, "auth: 535 5.7.8 no")
+
+    answer = client.get(f"/api/runs/{run_id}")
+
+    assert answer.json["reason"] == "waits for its account: Sandbox is paused (auth: 535 5.7.8 no)"

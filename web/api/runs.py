@@ -6,8 +6,10 @@ from typing import Literal
 
 from flask import Response
 
+from accounts import store as account_store
 from delivery import control, reads
 from delivery.model import Delivery, DeliveryStatus, Run, RunStatus
+from storage.database import Tx
 from web.csv_answers import PAGE, Cell, csv_answer, pages
 from web.current import the_house
 from web.fields import Answer, Body, ById, Id, Instant, QueryId, QueryText, Truth, rfc3339
@@ -46,7 +48,7 @@ class CountsAnswer(Answer):
 
 
 class RunAnswer(Answer):
-    """A run."""
+    """A run. reason says why it stands as it does; of one that is running, why it does not get on."""
 
     id: Id
     schedule_id: Id
@@ -62,14 +64,14 @@ class RunAnswer(Answer):
     eta_seconds: float | None
 
     @classmethod
-    def of(cls, run: Run, now: datetime) -> "RunAnswer":
+    def of(cls, tx: Tx, run: Run, now: datetime) -> "RunAnswer":
         return cls(
             id=run.id,
             schedule_id=run.schedule_id,
             campaign_id=run.campaign_id,
             slot=run.slot,
             status=run.status,
-            reason=run.reason,
+            reason=run.reason or _hindrance(tx, run),
             claimed_at=run.claimed_at,
             started_at=run.started_at,
             finished_at=run.finished_at,
@@ -77,6 +79,14 @@ class RunAnswer(Answer):
             rate_per_second=reads.rate_per_second(run, now),
             eta_seconds=reads.eta_seconds(run, now),
         )
+
+
+def _hindrance(tx: Tx, run: Run) -> str | None:
+    """Say why a run that is running does not get on: every account of it rests or is paused."""
+    if run.status != RunStatus.RUNNING or not run.counts.queued:
+        return None
+    faults = account_store.faults(tx, run.content.account_ids)
+    return None if faults is None else f"waits for its account: {faults}"
 
 
 class RunList(Answer):
@@ -140,11 +150,9 @@ def list_runs(query: RunPage) -> RunList:
             before=query.key,
             limit=query.limit + 1,
         )
-    now = house.clock.now()
-    return RunList(
-        items=[RunAnswer.of(run, now) for run in found[: query.limit]],
-        next_cursor=next_cursor(found, limit=query.limit, key=lambda run: run.id),
-    )
+        items = [RunAnswer.of(tx, run, house.clock.now()) for run in found[: query.limit]]
+    cursor = next_cursor(found, limit=query.limit, key=lambda run: run.id)
+    return RunList(items=items, next_cursor=cursor)
 
 
 @resource.get("/api/runs/<id:id>", RunAnswer)
@@ -152,7 +160,7 @@ def get_run(path: ById) -> RunAnswer:
     """Show a run."""
     house = the_house()
     with house.database.read() as tx:
-        return RunAnswer.of(reads.run(tx, path.id), house.clock.now())
+        return RunAnswer.of(tx, reads.run(tx, path.id), house.clock.now())
 
 
 @resource.post("/api/runs/<id:id>/pause", RunAnswer)
@@ -160,7 +168,7 @@ def pause_run(path: ById) -> RunAnswer:
     """Begin no new message of this run."""
     house = the_house()
     with house.database.write(durable=True) as tx:
-        return RunAnswer.of(control.pause(tx, path.id), house.clock.now())
+        return RunAnswer.of(tx, control.pause(tx, path.id), house.clock.now())
 
 
 @resource.post("/api/runs/<id:id>/resume", RunAnswer)
@@ -170,8 +178,9 @@ def resume_run(path: ById, body: Resume) -> RunAnswer:
     now = house.clock.now()
     with house.database.write(durable=True) as tx:
         run = control.resume(tx, path.id, now, retry_refused=body.retry_refused)
+        answer = RunAnswer.of(tx, run, now)
     house.scheduler.wake()
-    return RunAnswer.of(run, now)
+    return answer
 
 
 @resource.post("/api/runs/<id:id>/cancel", RunAnswer)
@@ -180,7 +189,7 @@ def cancel_run(path: ById) -> RunAnswer:
     house = the_house()
     now = house.clock.now()
     with house.database.write(durable=True) as tx:
-        return RunAnswer.of(control.cancel(tx, path.id, now), now)
+        return RunAnswer.of(tx, control.cancel(tx, path.id, now), now)
 
 
 @resource.get("/api/runs/<id:id>/deliveries", DeliveryList)

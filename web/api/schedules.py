@@ -302,7 +302,8 @@ def run_now(path: ById) -> RunAnswer:
     """Send the campaign now, once, whatever the schedule says."""
     house = the_house()
     run = desk.run_now(house.scheduler, path.id, request_key=request_key())
-    return RunAnswer.of(run, house.clock.now())
+    with house.database.read() as tx:
+        return RunAnswer.of(tx, run, house.clock.now())
 
 
 @resource.post("/api/schedules/<id:id>/pause", ScheduleAnswer)
