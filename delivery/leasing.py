@@ -56,6 +56,7 @@ class Leasing:
                 if not self._step_safely():
                     self._d.wait_for_wake(_LOOK_AGAIN)
         finally:
+            self._d.give_up()
             # The event loop gives back what it was promised, so nothing may be promised after this.
             self._sending.leasing_ended.set()
 

@@ -244,12 +244,11 @@ class Books:
         assert counts.in_doubt == rows["in_doubt"]
         return +rows
 
-    def refuse(self, delivery_id: int) -> None:
-        """Let the database refuse whatever is written of a delivery, as a bug of ours would have it."""
+    def trigger(self, when: str) -> None:
+        """Let the database refuse something, as a bug of ours would have it."""
         with self.database.write(durable=False) as tx:
             tx.exec_driver_sql(
-                f"CREATE TRIGGER refuse BEFORE UPDATE ON deliveries WHEN OLD.id = {delivery_id}"
-                " BEGIN SELECT RAISE(ABORT, 'refused by the test'); END"
+                f"CREATE TRIGGER refuse {when} BEGIN SELECT RAISE(ABORT, 'by the test'); END"
             )
 
     def raw(self, statement: str, **values: Any) -> list[Any]:
@@ -392,3 +391,22 @@ def somebody_else_writes(folder: Path) -> Iterator[None]:
     finally:
         other.execute("ROLLBACK")
         other.close()
+
+
+def one_leased(b: Books, **changes: Any) -> tuple[int, Leased]:
+    """Make a run with one recipient, leased; return both."""
+    account = b.account()
+    run_id = b.running("ann@example.com", **changes)
+    [item] = b.lease(run_id, account)
+    return run_id, item
+
+
+def run_through(b: Books, server: Any, *, people: int = 3, **changes: Any) -> int:
+    """Make a run that goes through an account at this server; changes are of the account."""
+    account = b.account(**({"port": server.port} | changes))
+    return b.running(people=people, account_ids=(account.id,))
+
+
+def everybody(people: int = 3) -> dict[str, int]:
+    """Return what receivers says when each has got one."""
+    return {f"p{i}@example.com": 1 for i in range(people)}

@@ -141,7 +141,7 @@ def test_while_the_ledger_can_not_be_written_nothing_is_allowed_and_nothing_know
 def test_one_whose_state_can_not_be_written_does_no_harm_to_the_others(tmp_path: Path) -> None:
     with books(tmp_path) as b:
         run_id, items = leased(b, 4)
-        b.refuse(items[1].id)
+        b.trigger(f"BEFORE UPDATE ON deliveries WHEN OLD.id = {items[1].id}")
 
         async def test(writer: GroupCommit) -> None:
             allowed = await asyncio.gather(*(intend(writer, i) for i in items))

@@ -5,12 +5,11 @@ from pathlib import Path
 import pytest
 
 from campaigns.model import InDoubtRule
-from delivery.leases import Leased
 from delivery.ledger import SteppedDown
 from delivery.model import RunStatus
 from delivery.outcome import InDoubt
 from delivery.recovery import recover
-from tests.delivery.builders import RETRY_DELAY, Books, books, plan_of, statements_of
+from tests.delivery.builders import RETRY_DELAY, Books, books, one_leased, plan_of, statements_of
 
 BOOTS = ["boot 1", "boot 2", None]
 
@@ -149,13 +148,6 @@ def test_recovery_reads_only_what_was_taken(tmp_path: Path) -> None:
         [found] = [s for s in statements if s.startswith("SELECT deliveries.id")]
 
         assert any("ix_deliveries_taken" in step for step in plan_of(b, found))
-
-
-def one_leased(b: Books, **changes: object) -> tuple[int, Leased]:
-    account = b.account()
-    run_id = b.running("ann@example.com", **changes)
-    [item] = b.lease(run_id, account)
-    return run_id, item
 
 
 def a_new_leader(b: Books, boot_id: str | None) -> None:

@@ -12,7 +12,15 @@ import pytest
 from accounts.model import State
 from campaigns.model import InDoubtRule
 from foundation.clock import SystemClock
-from tests.delivery.builders import Books, books, receivers, sending, until, until_finished
+from tests.delivery.builders import (
+    Books,
+    books,
+    everybody,
+    receivers,
+    sending,
+    until,
+    until_finished,
+)
 from tests.mail.scripted_server import (
     HANG_UP,
     RESET,
@@ -86,10 +94,6 @@ def a_run(b: Books, server: ScriptedServer, *, people: int = 3, **changes: Any) 
     of_run = {k: changes.pop(k) for k in ("in_doubt", "text") if k in changes}
     account = b.account(**({"port": server.port, "max_connections": 1} | changes))
     return b.running(people=people, account_ids=(account.id,), **of_run)
-
-
-def everybody(people: int = 3) -> dict[str, int]:
-    return {f"p{i}@example.com": 1 for i in range(people)}
 
 
 class TestTheAccountsFaults:
