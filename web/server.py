@@ -1,8 +1,9 @@
 """The Flask application over one house: routes, guards, problems, headers."""
 
 from pathlib import Path
+from urllib.parse import urlsplit
 
-from flask import Flask, Response, request
+from flask import Flask, Response, render_template, request
 from jinja2 import StrictUndefined
 from werkzeug.routing import IntegerConverter, Map
 from werkzeug.routing import ValidationError as NoMatch
@@ -25,6 +26,7 @@ from web.api import (
     tokens,
     users,
 )
+from web.current import the_house
 from web.fields import GREATEST_ID
 from web.guards import open_to_all
 
@@ -99,13 +101,14 @@ def _set_up_routing(url_map: Map) -> None:
 
 @open_to_all
 def _front() -> Response:
-    return Response(
-        "<!doctype html>\n<html lang=en><meta charset=utf-8><title>Sendonce</title>\n"
-        f"<h1>Sendonce {VERSION}</h1>\n"
-        "<p>This server is driven through its API: <a href=/api/docs>/api/docs</a> describes every call"
-        " (with an API token), and so does <a href=/api/openapi.json>/api/openapi.json</a>.</p>\n",
-        mimetype="text/html",
-    )
+    page = render_template("pages/front.html", url=_address(), version=VERSION)
+    return Response(page, mimetype="text/html")
+
+
+def _address() -> str:
+    """Return what this request's client calls us by: behind a proxy with a certificate only the setting says https."""
+    public = the_house().public_url
+    return public if urlsplit(public).netloc == request.host else request.host_url.rstrip("/")
 
 
 def _add_headers(answer: Response) -> Response:

@@ -1,3 +1,4 @@
+import html
 import io
 import tomllib
 from pathlib import Path
@@ -15,7 +16,18 @@ def test_a_person_who_opens_the_server_sees_what_it_is(stranger: FlaskClient, pa
 
     assert page.status_code == 200
     assert VERSION in page.text
-    assert "/api/docs" in page.text
+    assert "/static/css/plain.css" in page.text
+
+
+def test_the_front_page_says_how_to_fetch_the_description_with_a_token(
+    stranger: FlaskClient,
+) -> None:
+    page = html.unescape(stranger.get("/", headers={"Host": "127.0.0.1:9000"}).text)
+
+    assert (
+        'curl -H "Authorization: Bearer $TOKEN" -o api.html http://127.0.0.1:9000/api/docs' in page
+    )
+    assert "href=/api" not in page
 
 
 @pytest.mark.parametrize("path", ["/", "/api/runs", "/api/nothing", "/healthz", "/u/x"])
