@@ -102,12 +102,21 @@ def _send(house: Sendonce, recipients: int, stopping: threading.Event) -> bool:
     plan = _prepare(house, recipients)
     run = _watch(house, plan, stopping)
     schedule = _settled(house, plan, stopping)
+    if stopping.is_set():
+        _say_how_far(run, recipients)
+        return False
     found = reconcile(plan.addresses, run.counts if run else _NOBODY, received_in(house.outbox))
     _print(found, run)
     is_done = schedule.status is Status.COMPLETED and schedule.total_runs == 1
     if not is_done:
-        click.echo(f"The schedule is {schedule.status} after {schedule.total_runs} runs.")
+        runs = "1 run" if schedule.total_runs == 1 else f"{schedule.total_runs} runs"
+        click.echo(f"The schedule is {schedule.status} after {runs}.")
     return found.adds_up and is_done
+
+
+def _say_how_far(run: Run | None, recipients: int) -> None:
+    sent = run.counts.sent if run else 0
+    click.echo(f"\nStopped before the end: {sent:,} of {recipients:,} sent so far.")
 
 
 def _prepare(house: Sendonce, recipients: int) -> Plan:
