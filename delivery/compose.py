@@ -15,9 +15,8 @@ from delivery.leases import Leased
 from delivery.model import Run
 from mail.address import normalise
 from mail.message import Message, Parts, build
+from mail.outbox import RUN_HEADER
 from storage.sealed import SecretKey
-
-RUN_HEADER = "X-Sendonce-Run"
 
 
 @dataclass(frozen=True, slots=True)
