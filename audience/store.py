@@ -33,6 +33,7 @@ MAX_NAME = 200
 MAX_ATTRIBUTES_BYTES = 16 * 1024
 MAX_DEPTH = 20
 _IN_LIST = 500
+_NAMED = 5
 _T = TypeVar("_T")
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
@@ -76,8 +77,16 @@ def find_by_name(tx: Tx, id_or_name: str) -> Audience:
         ids = ", ".join(str(row.id) for row in rows)
         raise Conflict(f"Several audiences are called {id_or_name!r}. Say which by id: {ids}.")
     if not rows:
-        raise NotFound(f"There is no audience {id_or_name!r}.")
+        raise NotFound(f'There is no audience "{id_or_name}". {_which_there_are(tx)}')
     return _audience(rows[0])
+
+
+def _which_there_are(tx: Tx) -> str:
+    names = tx.scalars(select(audiences.c.name).order_by(audiences.c.id).limit(_NAMED + 1)).all()
+    if not names:
+        return 'Make one with POST /api/audiences, as {"name": "Readers"}.'
+    more = ", and more" if len(names) > _NAMED else ""
+    return f"These are there: {', '.join(names[:_NAMED])}{more}."
 
 
 def rename_audience(

@@ -58,9 +58,8 @@ def test_an_audience_that_is_not_there_is_not_found(tx: Tx) -> None:
         lambda: store.list_recipients(tx, 7, q=None, after=None, limit=5),
         lambda: add(tx, 7, ["a@example.com"]),
         lambda: store.remove_recipient(tx, 7, "a@example.com"),
-        lambda: store.find_by_name(tx, "7"),
     ):
-        with pytest.raises(NotFound, match=r"There is no audience '?7"):
+        with pytest.raises(NotFound, match="There is no audience 7"):
             ask()
 
 
@@ -91,6 +90,19 @@ def test_an_audience_is_found_by_id_or_by_name(tx: Tx) -> None:
     assert store.find_by_name(tx, " Readers ").id == readers.id
     with pytest.raises(Conflict, match=f"{first.id}, {second.id}"):
         store.find_by_name(tx, "Twice")
+
+
+def test_whoever_names_no_audience_is_told_which_there_are(tx: Tx) -> None:
+    with pytest.raises(NotFound, match=r'no audience "7"\. Make one with POST /api/audiences'):
+        store.find_by_name(tx, "7")
+
+    for name in "ABCDE":
+        an_audience(tx, name)
+    with pytest.raises(NotFound, match=r'"Readers"\. These are there: A, B, C, D, E\.'):
+        store.find_by_name(tx, "Readers")
+    an_audience(tx, "F")
+    with pytest.raises(NotFound, match="A, B, C, D, E, and more"):
+        store.find_by_name(tx, "Readers")
 
 
 def test_rows_are_added_updated_and_rejected_each_once(tx: Tx) -> None:
