@@ -105,7 +105,9 @@ def run_import(
         message = error.errors[0].message if isinstance(error, Invalid) else error.message
         return _finish(database, import_id, ImportStatus.FAILED, message)
     if stopping.is_set():
-        detail = "The server was stopped. What was imported stays; import the file again."
+        detail = (
+            "The import was stopped before its end. What was imported stays; import the file again."
+        )
         return _finish(database, import_id, ImportStatus.FAILED, detail)
     return _finish(database, import_id, ImportStatus.COMPLETED, detail)
 
