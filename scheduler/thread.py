@@ -64,9 +64,14 @@ class SchedulerThread:
 
     def _run(self, parts: SchedulerParts, leader: Leader) -> None:
         # Under gunicorn and Flask's reloader nobody calls stop: the main thread is just gone.
+        is_told = False
         while not self._stopping.is_set() and threading.main_thread().is_alive():
             begun = parts.clock.elapsed()
-            step(parts, leader)
+            stands_by = step(parts, leader)
+            if stands_by and not is_told:
+                log.info("this process stands by, another one leads")
+            # A leader that loses the leadership has said so itself.
+            is_told = is_told or stands_by or leader.epoch is not None
             self._wait(parts, until=begun + parts.check_interval)
         _step_down(leader)
 
@@ -79,14 +84,17 @@ class SchedulerThread:
                 return
 
 
-def step(parts: SchedulerParts, leader: Leader) -> None:
-    """Take or keep the leadership, and tick. Whatever goes wrong is logged, and the next step comes."""
+def step(parts: SchedulerParts, leader: Leader) -> bool:
+    """Take or keep the leadership, and tick; return whether another process leads.
+
+    Whatever goes wrong is logged, and the next step comes.
+    """
     try:
         if not parts.store.lead():
             if leader.epoch is not None:
                 log.warning("the leadership is lost, this process stands by")
                 leader.step_down()
-            return
+            return True
         if leader.epoch is None:
             leader.take_over()
         leader.look_after_sending()
@@ -99,6 +107,7 @@ def step(parts: SchedulerParts, leader: Leader) -> None:
         log.error("a store can't be used, the next tick tries again", reason=error.message)
     except Exception:
         log.exception("a tick failed, the next one comes")
+    return False
 
 
 def _step_down(leader: Leader) -> None:

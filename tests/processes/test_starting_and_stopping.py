@@ -78,6 +78,10 @@ def test_a_data_directory_that_is_a_file_stops_the_start_with_a_sentence(
 def test_an_idle_server_ends_at_once_with_status_0_and_another_takes_over(tmp_path: Path) -> None:
     with running([APP] * 2, tmp_path) as servers:
         leader, stand_by = sorted(servers, key=lambda server: not server.leads())
+        says = "this process stands by, another one leads"
+        wait_until(lambda: says in stand_by.text(), "the stand-by says so")
+        assert stand_by.text().count(says) == 1
+        assert says not in leader.text()
 
         assert leader.stop(signal.SIGTERM, seconds=5) == 0
         wait_until(stand_by.leads, "the stand-by leads")
