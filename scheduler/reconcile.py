@@ -281,8 +281,9 @@ class _Work:
             Finding(
                 kind=Kind.MISSING,
                 schedule_id=schedule.id,
-                message=f"Schedule {schedule.id} was taken out of scheduled_campaigns.json, so it is cancelled. It can"
-                f" be brought back for {KEPT.days} days.",
+                message=f"Schedule {schedule.id} was taken out of scheduled_campaigns.json, so it is cancelled. For"
+                f" {KEPT.days} days PATCH /api/schedules/{schedule.id}"
+                ' with {"enabled": true} brings it back, and so does putting the entry back into the file.',
                 detail={"kept": to_entry(schedule)},
             )
         )
