@@ -25,6 +25,17 @@ _PUBLIC_URL = re.compile(r"https?://[^\s\x00-\x1f\x7f/?#]+(/[^\s\x00-\x1f\x7f?#]
 _TOKEN = re.compile(r"[\x21-\x7e]+")
 _Seconds = Annotated[float, Field(ge=0, le=10 * 365 * 86400, allow_inf_nan=False)]
 
+_SAYS = {
+    "float_parsing": "must be a number of seconds, as 30 or 0.5",
+    "float_type": "must be a number of seconds, as 30 or 0.5",
+    "finite_number": "must be a number of seconds, as 30 or 0.5",
+    "greater_than": "must be more than {gt:g} seconds",
+    "greater_than_equal": "must be at least {ge:g} seconds",
+    "less_than_equal": "must be at most {le:.0f} seconds",
+    "literal_error": "must be {expected}",
+}
+"""What is said instead of pydantic's own words, by its kind of error."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
@@ -60,7 +71,7 @@ class Settings:
             texts = _Texts.model_validate(given)
         except ValidationError as error:
             raise Invalid(
-                [_explain(e["loc"], e["type"], e["msg"]) for e in error.errors()]
+                [_explain(e["loc"], e["type"], e["msg"], e.get("ctx", {})) for e in error.errors()]
             ) from None
         return cls(
             data_dir=texts.data_dir.expanduser().resolve(),
@@ -144,10 +155,14 @@ class _Texts(BaseModel):
         return value
 
 
-def _explain(loc: tuple[int | str, ...], kind: str, message: str) -> FieldError:
+def _explain(
+    loc: tuple[int | str, ...], kind: str, message: str, values: Mapping[str, object]
+) -> FieldError:
     name = PREFIX + str(loc[0]).upper()
     if kind == "extra_forbidden":
         return FieldError(name, "is not a setting; see the README for the names. Unset it")
+    if kind in _SAYS:
+        return FieldError(name, _SAYS[kind].format(**values).replace("'", ""))
     return FieldError(name, message.removeprefix("Value error, "))
 
 

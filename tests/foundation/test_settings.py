@@ -72,6 +72,25 @@ def test_a_setting_that_makes_no_sense_is_named(name: str, value: str) -> None:
     assert [e.field for e in refused.value.errors] == [name]
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("EXECUTION_BUFFER", "soon", "must be a number of seconds, as 30 or 0.5"),
+        ("EXECUTION_BUFFER", "nan", "must be a number of seconds, as 30 or 0.5"),
+        ("EXECUTION_BUFFER", "-1", "must be at least 0 seconds"),
+        ("CATCH_UP_WINDOW", "1e12", "must be at most 315360000 seconds"),
+        ("SCHEDULER_CHECK_INTERVAL", "0", "must be at least 0.05 seconds"),
+        ("RETRY_DELAY", "0", "must be more than 0 seconds"),
+        ("LOG_FORMAT", "xml", "must be console or json"),
+    ],
+)
+def test_what_a_setting_must_be_is_said_in_our_words(name: str, value: str, says: str) -> None:
+    with pytest.raises(Invalid) as refused:
+        Settings.load({f"SENDONCE_{name}": value})
+
+    assert [e.message for e in refused.value.errors] == [says]
+
+
 def test_a_secret_is_never_repeated() -> None:
     with pytest.raises(Invalid) as refused:
         Settings.load({"SENDONCE_DATABASE_URL": "postgresql://ann:hunter2@db/x"})
