@@ -19,11 +19,12 @@ from pathlib import Path
 import click
 
 from accounts import store as account_store
-from accounts.model import Account
+from accounts.model import Account, State
 from accounts.probe import is_ok, probe
 from foundation.clock import Clock, SystemClock
 from foundation.errors import SendonceError
 from foundation.settings import Settings
+from mail.reply import Stage
 from mail.sandbox import SandboxServer
 from ops.progress import table
 from scheduler.copies import read_copies
@@ -218,8 +219,8 @@ def _database(place: _Place) -> Iterator[Finding]:
         yield Finding(Verdict.WRONG, "database", says)
     elif not CHECKPOINT_IS_SAFE:
         says = (
-            "Sound. This Python's SQLite is older than 3.51.3, which mends a rare fault of"
-            " checkpoints; Sendonce keeps clear of it (one process checkpoints)."
+            "sound; with this SQLite (before 3.51.3) only the leading process checkpoints. Nothing"
+            " needs to be done."
         )
         yield Finding(Verdict.OK, "database", says)
     else:
@@ -314,11 +315,31 @@ def _account(account: Account, sandbox_port: int, now: datetime) -> Finding:
     if not is_ok(steps):
         last = steps[-1]
         says = f"{account.host}:{account.port} fails at {last.step}: {last.detail}"
+        says = f"{says.rstrip('.')}. {_remedy(account, last.step)}"
         return Finding(Verdict.WRONG, what, says)
-    if account.state != "ok":
-        says = f"It can be reached, but is {account.state}: {account.state_reason}. Resume it."
+    if account.state is not State.OK:
+        says = f"It can be reached, but is {account.state}: {account.state_reason}."
+        says = f"{says} Resume it: POST /api/accounts/{account.id}/resume."
         return Finding(Verdict.WARNING, what, says)
     return Finding(Verdict.OK, what, "; ".join(step.step for step in steps))
+
+
+def _remedy(account: Account, step: str) -> str:
+    """Say what to do about an account that fails at this step."""
+    match step:
+        case Stage.CONNECT:
+            remedy = "Check its host and port, and whether a firewall is between."
+        case Stage.BANNER | Stage.EHLO:
+            remedy = "Check its port and its security setting: port 465 wants tls, 587 starttls."
+        case Stage.STARTTLS | Stage.TLS:
+            remedy = "Check its security setting, and that its host is the name in the certificate."
+        case Stage.AUTH:
+            remedy = "Check its username and password."
+        case _:
+            remedy = "Ask whoever runs the mail server."
+    if account.state is State.OK:
+        return remedy
+    return f"{remedy} Then POST /api/accounts/{account.id}/resume."
 
 
 def _moment(moment: datetime) -> str:

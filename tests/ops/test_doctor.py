@@ -145,7 +145,22 @@ def test_an_account_that_can_t_be_reached_is_wrong_and_the_step_is_named(house: 
     findings = look(house)
 
     assert wrong(findings) == ["account 2, Ours"]
-    assert f"127.0.0.1:{port} fails at connect" in finding(findings, "account 2, Ours").says
+    says = finding(findings, "account 2, Ours").says
+    assert f"127.0.0.1:{port} fails at connect" in says
+    assert says.endswith("Check its host and port, and whether a firewall is between.")
+
+
+def test_an_account_that_fails_and_is_paused_has_to_be_resumed(house: Sendonce) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    fields = AccountFields(name="Ours", host="127.0.0.1", port=port, from_email="a@example.com")
+    with house.database.write(durable=True) as tx:
+        account_store.create(tx, fields, key=house.key, now=CLOCK.now())
+        account_store.pause(tx, 2, "the password was refused")
+
+    says = finding(look(house), "account 2, Ours").says
+
+    assert says.endswith("Then POST /api/accounts/2/resume.")
 
 
 def test_a_paused_account_that_can_be_reached_is_a_warning(house: Sendonce) -> None:
@@ -156,6 +171,7 @@ def test_a_paused_account_that_can_be_reached_is_a_warning(house: Sendonce) -> N
 
     assert found.verdict is Verdict.WARNING
     assert "paused: the password was refused" in found.says
+    assert "POST /api/accounts/1/resume" in found.says
 
 
 def test_a_clock_before_the_last_heartbeat_is_wrong(house: Sendonce) -> None:
