@@ -12,7 +12,7 @@ import click
 from flask import Flask
 
 from assembly import Sendonce, assemble
-from foundation.errors import Invalid, SendonceError
+from foundation.errors import Invalid, SendonceError, Unavailable
 from foundation.log import log_for, set_up_logging
 from foundation.settings import Settings
 from foundation.version import VERSION
@@ -130,6 +130,23 @@ def _house(data_dir: Path | None) -> Iterator[Sendonce]:
         house.database.close()
 
 
+@contextmanager
+def _installation(data_dir: Path | None) -> Iterator[Sendonce]:
+    """Give the product over a data directory that is there already: a mistyped one is not made."""
+    folder = _settings(data_dir).data_dir
+    try:
+        is_there = (folder / "sendonce.db").exists()
+    except OSError:
+        is_there = True  # it can't be looked into: opening it says why
+    if not is_there:
+        raise Unavailable(
+            f"There is no Sendonce in {folder}. Check --data-dir; the first start of the server,"
+            " or `token create`, makes it."
+        )
+    with _house(data_dir) as house:
+        yield house
+
+
 @cli.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @click.option("--port", default=8025, show_default=True, type=click.IntRange(0, 65535))
@@ -164,7 +181,7 @@ def doctor(data_dir: Path | None) -> None:
 @_on_data_dir
 def import_recipients(audience: str, file: Path, dry_run: bool, data_dir: Path | None) -> None:
     """Bring the people of a CSV file into AUDIENCE, which is an id or a name."""
-    with _house(data_dir) as house:
+    with _installation(data_dir) as house:
         import_file(house, audience, file, dry_run=dry_run)
 
 
@@ -204,7 +221,7 @@ def create_token(name: str, role: str, expires_days: int | None, data_dir: Path 
 @_on_data_dir
 def list_tokens(data_dir: Path | None) -> None:
     """List the tokens; their secrets are not kept."""
-    with _house(data_dir) as house, house.database.read() as tx:
+    with _installation(data_dir) as house, house.database.read() as tx:
         found = tokens.list_(tx)
     columns = ("id", "name", "role", "created", "last used", "expires", "revoked")
     table(
@@ -226,14 +243,14 @@ def list_tokens(data_dir: Path | None) -> None:
 @_on_data_dir
 def revoke_token(name: str, data_dir: Path | None) -> None:
     """Make a token worthless, from the next call on. NAME may be an id."""
-    with _house(data_dir) as house, house.database.write(durable=True) as tx:
+    with _installation(data_dir) as house, house.database.write(durable=True) as tx:
         tokens.revoke(tx, name, now=house.clock.now())
     click.echo(f'The token "{name}" is worth nothing any more.')
 
 
 @cli.group()
 def user() -> None:
-    """People who can sign in."""
+    """Users."""
 
 
 @user.command("create")
@@ -253,7 +270,7 @@ def create_user(email: str, role: str, data_dir: Path | None) -> None:
 @_on_data_dir
 def list_users(data_dir: Path | None) -> None:
     """List the users."""
-    with _house(data_dir) as house, house.database.read() as tx:
+    with _installation(data_dir) as house, house.database.read() as tx:
         found = users.list_(tx)
     rows = [
         (str(u.id), u.email, u.role, _day(u.created_at), "disabled" if u.disabled else "")
@@ -267,7 +284,7 @@ def list_users(data_dir: Path | None) -> None:
 @_on_data_dir
 def disable_user(email: str, data_dir: Path | None) -> None:
     """Let a user sign in no more."""
-    with _house(data_dir) as house, house.database.write(durable=True) as tx:
+    with _installation(data_dir) as house, house.database.write(durable=True) as tx:
         users.disable(tx, email)
     click.echo(f"{email} can't sign in any more.")
 
@@ -277,7 +294,7 @@ def disable_user(email: str, data_dir: Path | None) -> None:
 @_on_data_dir
 def reset_password(email: str, data_dir: Path | None) -> None:
     """Give a user a new password. Asks for it, or reads it from standard input."""
-    with _house(data_dir) as house:
+    with _installation(data_dir) as house:
         password = _password()
         with house.database.write(durable=True) as tx:
             users.reset_password(tx, email, password)

@@ -93,11 +93,34 @@ def test_a_revoked_token_works_no_more(run: Run, database: Database) -> None:
 def test_a_mistake_ends_with_a_sentence_and_status_1(
     run: Run, arguments: list[str], sentence: str
 ) -> None:
+    run("token", "create", "me")
+
     ended = run(*arguments)
 
     assert ended.exit_code == 1
     assert ended.stderr.startswith(sentence)
     assert ended.stdout == ""
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["token", "list"],
+        ["token", "revoke", "me"],
+        ["user", "list"],
+        ["user", "disable", "ann@example.com"],
+        ["user", "reset-password", "ann@example.com"],
+        ["import-recipients", "Readers", "people.csv"],
+    ],
+)
+def test_a_data_directory_that_is_mistyped_is_told_and_not_made(
+    run: Run, tmp_path: Path, arguments: list[str]
+) -> None:
+    ended = run(*arguments)
+
+    assert ended.exit_code == 1
+    assert ended.stderr.startswith(f"There is no Sendonce in {tmp_path / 'data'}. Check --data-dir")
+    assert not (tmp_path / "data").exists()
 
 
 def test_a_user_s_password_is_read_from_standard_input(run: Run, database: Database) -> None:
