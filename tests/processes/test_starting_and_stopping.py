@@ -79,9 +79,9 @@ def test_an_idle_server_ends_at_once_with_status_0_and_another_takes_over(tmp_pa
     with running([APP] * 2, tmp_path) as servers:
         leader, stand_by = sorted(servers, key=lambda server: not server.leads())
         says = "this process stands by, another one leads"
-        wait_until(lambda: says in stand_by.text(), "the stand-by says so")
-        assert stand_by.text().count(says) == 1
-        assert says not in leader.text()
+        wait_until(lambda: says in stand_by.text, "the stand-by says so")
+        assert stand_by.text.count(says) == 1
+        assert says not in leader.text
 
         assert leader.stop(signal.SIGTERM, seconds=5) == 0
         wait_until(stand_by.leads, "the stand-by leads")
