@@ -251,6 +251,20 @@ class Books:
                 f"CREATE TRIGGER refuse {when} BEGIN SELECT RAISE(ABORT, 'by the test'); END"
             )
 
+    def note_rests(self) -> None:
+        """Write down from now on whenever an account is set to rest; see rests."""
+        with self.database.write(durable=False) as tx:
+            tx.exec_driver_sql("CREATE TABLE rests (account_id INTEGER, reason TEXT)")
+            tx.exec_driver_sql(
+                "CREATE TRIGGER note_rests AFTER UPDATE ON accounts WHEN NEW.state = 'failing'"
+                " BEGIN INSERT INTO rests VALUES (NEW.id, NEW.state_reason); END"
+            )
+
+    def rests(self) -> dict[int, str]:
+        """Return the accounts that were set to rest, and why at first."""
+        rows = self.raw("SELECT account_id, reason FROM rests ORDER BY rowid DESC")
+        return {row.account_id: row.reason for row in rows}
+
     def raw(self, statement: str, **values: Any) -> list[Any]:
         """Ask the database directly, for what no reader tells."""
         with self.database.read() as tx:

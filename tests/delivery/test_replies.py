@@ -100,16 +100,15 @@ class TestTheAccountsFaults:
     """No try is counted, the account rests, and everybody gets their one mail in the end."""
 
     def test_a_fault_is_over_and_everybody_gets_their_mail(self, tmp_path: Path) -> None:
-        rests: dict[int, str] = {}
         with books(tmp_path, SystemClock()) as b, ExitStack() as open_servers:
             there = [Case(b, open_servers, f.step, f.actions) for f in FAULTS]
+            b.note_rests()
             with sending(b):
-                until(lambda: note_rests(b, rests) >= len(FAULTS))
                 for case in there:
                     until_finished(b, case.run_id)
 
             for case, fault in zip(there, FAULTS, strict=True):
-                assert re.match(fault.said, rests[case.account_id]), fault
+                assert re.match(fault.said, b.rests()[case.account_id]), fault
                 assert receivers(case.server.messages) == everybody(), fault
                 assert {d.attempts for d in b.deliveries(case.run_id)} == {1}, fault
                 assert b.account_by_id(case.account_id).state == State.OK, fault
@@ -306,13 +305,29 @@ class TestConnectionsThatAreKept:
     ) -> None:
         with books(tmp_path, SystemClock()) as b, ScriptedServer({"end": actions}) as server:
             run_id = a_run(b, server, people=5)
+            b.note_rests()
             with sending(b):
                 run = until_finished(b, run_id)
 
             assert run.counts.sent == 5
             assert receivers(server.messages) == everybody(5)
             assert {d.attempts for d in b.deliveries(run_id)} == {1}
-            assert b.first_account().state == State.OK
+            assert b.rests() == {}
+
+    def test_one_that_is_closed_when_the_next_message_begins_is_nobody_s_fault(
+        self, tmp_path: Path
+    ) -> None:
+        ok = [b"250 ok\r\n"]
+        with books(tmp_path, SystemClock()) as b, ScriptedServer() as server:
+            server.script["MAIL"] = InTurn(ok, [HANG_UP], ok, [RESET], ok)
+            run_id = a_run(b, server, people=5)
+            b.note_rests()
+            with sending(b):
+                until_finished(b, run_id)
+
+            assert receivers(server.messages) == everybody(5)
+            assert {d.attempts for d in b.deliveries(run_id)} == {1}
+            assert b.rests() == {}
 
     def test_many_messages_go_over_one_connection(self, tmp_path: Path) -> None:
         with books(tmp_path, SystemClock()) as b, ScriptedServer() as server:
@@ -355,14 +370,6 @@ class TestRefusalsInARow:
             assert "20 refusals in a row" in (b.run(run_id).reason or "")
             assert "divides by zero" in (b.run(run_id).reason or "")
             assert set(receivers(server.messages)) == {f"p{i}@example.com" for i in range(10)}
-
-
-def note_rests(b: Books, rests: dict[int, str]) -> int:
-    """Note the accounts that rest and why; return how many have done so up to now."""
-    for account in b.accounts():
-        if account.state == State.FAILING:
-            rests.setdefault(account.id, account.state_reason or "")
-    return len(rests)
 
 
 def message_id_of(content: bytes) -> str:
