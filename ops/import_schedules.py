@@ -23,7 +23,7 @@ def take_over_file(house: Sendonce, file: Path, *, timezone: str) -> None:
     try:
         data = file.read_bytes()
     except OSError as error:
-        raise Unavailable(f"{file} can't be read ({error.strerror}).") from None
+        raise Unavailable(f"{file} can't be read ({error.strerror}). Check the path.") from None
     names = _campaigns(house)
     taken = import_schedules(
         house.store,
