@@ -225,26 +225,6 @@ def list_deliveries(
     return [_delivery(r) for r in tx.execute(query.order_by(deliveries.c.id).limit(limit))]
 
 
-def delivery_email(tx: Tx, delivery_id: int) -> str | None:
-    """Return the address that a delivery went to."""
-    query = select(deliveries.c.email).where(deliveries.c.id == delivery_id)
-    found: str | None = tx.execute(query).scalar_one_or_none()
-    return found
-
-
-def count_accepted_twice(tx: Tx, run_id: int) -> int:
-    """Return how many addresses of a run have more than one delivery: the unique key makes it 0."""
-    twice = (
-        select(deliveries.c.address_key)
-        .where(deliveries.c.run_id == run_id)
-        .group_by(deliveries.c.address_key)
-        .having(func.count() > 1)
-        .subquery()
-    )
-    count: int = tx.execute(select(func.count()).select_from(twice)).scalar_one()
-    return count
-
-
 def past_slots(tx: Tx, schedule_id: int, *, before: datetime | None, limit: int) -> list[SlotRow]:
     """Return a schedule's decided slots, newest first; before: only earlier ones."""
     query = select(slots).where(slots.c.schedule_id == schedule_id)
