@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,6 +19,7 @@ from foundation.settings import Settings
 from foundation.version import VERSION
 from identity import tokens, users
 from identity.model import Role
+from ops import first_start
 from ops.demo import demo as run_demo
 from ops.doctor import examine
 from ops.import_recipients import import_file
@@ -40,9 +42,14 @@ def create_app() -> Flask:
     """
     try:
         settings = _settings()
-        sendonce = assemble(settings)
+        url = first_start.url_of_this_process()
+        sendonce = assemble(replace(settings, public_url=settings.public_url or url))
         if not _is_reloader_parent():
             sendonce.start()
+            link = first_start.link(sendonce, url or sendonce.public_url)
+            if link is not None:
+                # On a line of its own, for the person who started this.
+                click.echo(link)
     except SendonceError as error:
         log_for(__name__).error("Sendonce can't start", reason=_sentence(error))
         raise SystemExit(_CANNOT_START) from None

@@ -4,7 +4,7 @@ An edit by a person raises `version`; what sending finds out (rest, pause, recov
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime
 from typing import Any
 
@@ -141,6 +141,32 @@ def kinds(tx: Tx, account_ids: Iterable[int]) -> set[Kind]:
     """Return the kinds that these accounts have among them."""
     found = _all_kinds(tx)
     return {found[account_id] for account_id in account_ids if account_id in found}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unwell:
+    """An account that is failing or paused, and why."""
+
+    id: int
+    name: str
+    state: State
+    reason: str | None
+
+
+def unwell(tx: Tx) -> list[Unwell]:
+    """Return the accounts that are failing or paused, by id."""
+    columns = accounts.c
+    query = select(columns.id, columns.name, columns.state, columns.state_reason)
+    return [
+        Unwell(id=r.id, name=r.name, state=State(r.state), reason=r.state_reason)
+        for r in tx.execute(query.where(columns.state != State.OK).order_by(columns.id))
+    ]
+
+
+def names(tx: Tx) -> dict[int, str]:
+    """Return what the accounts are called, by id."""
+    query = select(accounts.c.id, accounts.c.name).order_by(accounts.c.id)
+    return {r.id: r.name for r in tx.execute(query)}
 
 
 def faults(tx: Tx, account_ids: Iterable[int]) -> str | None:

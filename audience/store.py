@@ -61,6 +61,13 @@ def list_audiences(tx: Tx, *, after: int | None, limit: int) -> list[Audience]:
     return [_audience(row) for row in rows]
 
 
+def by_id(tx: Tx) -> dict[int, Audience]:
+    """Return all audiences, by id."""
+    return {
+        row.id: _audience(row) for row in tx.execute(select(audiences).order_by(audiences.c.id))
+    }
+
+
 def find_by_name(tx: Tx, id_or_name: str) -> Audience:
     """Return the audience that a person means by an id or by a name.
 

@@ -101,6 +101,38 @@ def list_(tx: Tx, *, after: int | None, limit: int) -> list[Campaign]:
     return _with_uses(tx, tx.execute(query.order_by(campaigns.c.id).limit(limit)).all())
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outline:
+    """A campaign, in short: whom it goes to and through what, without what it says."""
+
+    id: int
+    name: str
+    audience_ids: tuple[int, ...]
+    account_ids: tuple[int, ...]
+    updated_at: datetime
+
+
+def outlines(tx: Tx) -> dict[int, Outline]:
+    """Return all campaigns in short, by id, newest first."""
+    columns = campaigns.c
+    rows = tx.execute(
+        select(columns.id, columns.name, columns.updated_at).order_by(columns.id.desc())
+    ).all()
+    ids = [row.id for row in rows]
+    audience_ids = _ids_used(tx, campaign_audiences, campaign_audiences.c.audience_id, ids)
+    account_ids = _ids_used(tx, campaign_accounts, campaign_accounts.c.account_id, ids)
+    return {
+        row.id: Outline(
+            id=row.id,
+            name=row.name,
+            audience_ids=audience_ids(row.id),
+            account_ids=account_ids(row.id),
+            updated_at=row.updated_at,
+        )
+        for row in rows
+    }
+
+
 def update(
     tx: Tx,
     campaign_id: int,

@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
 from sqlalchemy import Row, func, or_, select
 
@@ -19,7 +19,7 @@ from delivery.model import (
     RunStatus,
     SlotRow,
 )
-from delivery.tables import deliveries, has_untried, run_audiences, runs, slots
+from delivery.tables import deliveries, has_doubts, has_untried, run_audiences, runs, slots
 from foundation.errors import NotFound
 from storage.database import Tx
 
@@ -170,7 +170,20 @@ def needing_account(tx: Tx, account_id: int) -> int | None:
     return next((r.id for r in unfinished(tx) if account_id in r.content.account_ids), None)
 
 
-def rate_per_second(run: Run, now: datetime) -> float | None:
+class Progress(Protocol):
+    """What a run's rate and remaining time are made from."""
+
+    @property
+    def status(self) -> RunStatus: ...
+    @property
+    def started_at(self) -> datetime | None: ...
+    @property
+    def finished_at(self) -> datetime | None: ...
+    @property
+    def counts(self) -> Counts: ...
+
+
+def rate_per_second(run: Progress, now: datetime) -> float | None:
     """Return how many recipients a second this run has settled so far; None before there is anything to say."""
     if run.started_at is None:
         return None
@@ -181,7 +194,7 @@ def rate_per_second(run: Run, now: datetime) -> float | None:
     return round(settled / seconds, 3)
 
 
-def eta_seconds(run: Run, now: datetime) -> float | None:
+def eta_seconds(run: Progress, now: datetime) -> float | None:
     """Return how long this run will take at the rate it has shown; None when that can't be told."""
     rate = rate_per_second(run, now)
     if run.status != RunStatus.RUNNING or rate is None:
@@ -200,6 +213,12 @@ def totals_by_delivery_status(tx: Tx) -> dict[str, int]:
     names = ("queued", "sending", "sent", "failed", "skipped", "in_doubt")
     row = tx.execute(select(*(func.coalesce(func.sum(runs.c[n]), 0) for n in names))).one()
     return dict(zip(names, (int(v) for v in row), strict=True))
+
+
+def runs_in_doubt(tx: Tx) -> dict[int, int]:
+    """Return the runs that have deliveries in doubt, with how many."""
+    query = select(runs.c.id, runs.c.in_doubt).where(has_doubts)
+    return {r.id: r.in_doubt for r in tx.execute(query)}
 
 
 def list_deliveries(

@@ -111,6 +111,14 @@ runs = Table(
         sqlite_where=text("finished_at IS NULL"),
         postgresql_where=text("finished_at IS NULL"),
     ),
+    # Serves: what is in doubt, on every page. The rows themselves hold content and are large.
+    Index(
+        "ix_runs_in_doubt",
+        "id",
+        "in_doubt",
+        sqlite_where=text("in_doubt > 0"),
+        postgresql_where=text("in_doubt > 0"),
+    ),
     Index(
         "ix_runs_untold",
         "schedule_id",
@@ -186,6 +194,7 @@ deliveries = Table(
 # SQLite takes a partial index only where its condition stands in the statement word by word: no bound values here.
 is_queued: ColumnElement[bool] = deliveries.c.status == literal_column("'queued'")
 is_leased: ColumnElement[bool] = deliveries.c.status == literal_column("'leased'")
+has_doubts: ColumnElement[bool] = runs.c.in_doubt > literal_column("0")
 is_taken: ColumnElement[bool] = deliveries.c.status.in_(
     [literal_column("'leased'"), literal_column("'sending'")]
 )

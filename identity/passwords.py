@@ -1,6 +1,8 @@
 """Hashes people's passwords with argon2id, and checks them."""
 
+import secrets
 import unicodedata
+from functools import lru_cache
 
 from argon2 import PasswordHasher
 from argon2.exceptions import VerifyMismatchError
@@ -25,8 +27,15 @@ def hash_password(password: str) -> str:
         raise Invalid.field("password", "holds something that is not text") from None
 
 
-def verify(password_hash: str, password: str) -> bool:
-    """Say whether this is the password that was hashed."""
+@lru_cache(maxsize=1)
+def _nobodys() -> str:
+    return _hasher.hash(secrets.token_bytes(32))
+
+
+def verify(password_hash: str | None, password: str) -> bool:
+    """Say whether this is the password that was hashed; with no hash it never is, and takes as long to say so."""
+    if password_hash is None:
+        password_hash = _nobodys()
     if len(password) > LONGEST:
         return False
     try:

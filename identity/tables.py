@@ -1,6 +1,6 @@
-"""Users and tokens."""
+"""Users, tokens, sessions, and the link of the first start."""
 
-from sqlalchemy import Boolean, Column, Integer, String, Table
+from sqlalchemy import Boolean, Column, ForeignKey, Integer, String, Table
 
 from storage.metadata import Instant, metadata
 
@@ -29,5 +29,31 @@ tokens = Table(
     Column("expires_at", Instant),
     Column("revoked_at", Instant),
     Column("last_used_at", Instant),
+    sqlite_autoincrement=True,
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("secret_sha256", String(64), nullable=False, unique=True),
+    # None: begun by the one-time link of a data directory that has no user yet.
+    Column("user_id", Integer, ForeignKey("users.id", ondelete="CASCADE"), index=True),
+    # The user's version when it began: a new password, role or refusal ends it.
+    Column("user_version", Integer, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("last_seen_at", Instant, nullable=False, index=True),  # serves: forgetting old ones
+    sqlite_autoincrement=True,
+)
+
+first_links = Table(
+    "first_links",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("secret_sha256", String(64), nullable=False, unique=True),
+    # The process that printed it: with it the link is gone.
+    Column("boot_id", String(64)),
+    Column("pid", Integer, nullable=False),
+    Column("created_at", Instant, nullable=False),
     sqlite_autoincrement=True,
 )

@@ -44,7 +44,7 @@ def create(
         insert(tokens)
         .values(
             name=name,
-            secret_sha256=_sha256(secret),
+            secret_sha256=sha256_of(secret),
             role=role,
             created_at=now,
             expires_at=expires_at,
@@ -78,7 +78,7 @@ def revoke(tx: Tx, name_or_id: str | int, *, now: datetime) -> None:
 def authenticate(tx: Tx, secret: str, now: datetime) -> Principal | None:
     """Return who holds this secret; None when it is unknown, expired or revoked."""
     row = tx.execute(
-        select(tokens).where(tokens.c.secret_sha256 == _sha256(secret), _is_good(now))
+        select(tokens).where(tokens.c.secret_sha256 == sha256_of(secret), _is_good(now))
     ).one_or_none()
     if row is None:
         return None
@@ -113,7 +113,8 @@ def _checked_name(name: str) -> str:
     return name
 
 
-def _sha256(secret: str) -> str:
+def sha256_of(secret: str) -> str:
+    """Return what is kept of a secret of ours."""
     # A secret of ours is ASCII; whatever else comes in must find nothing, not fail.
     return hashlib.sha256(secret.encode(errors="replace")).hexdigest()
 

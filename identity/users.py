@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Row, exists, select, update
 
-from foundation.errors import Conflict, NotFound, Stale
+from foundation.errors import Conflict, Invalid, NotFound, Stale
 from identity.model import Role, User
 from identity.passwords import hash_password
 from identity.tables import users
@@ -47,6 +47,26 @@ def list_(tx: Tx, *, after: int | None = None, limit: int | None = None) -> list
         select(users).where(users.c.id > (after or 0)).order_by(users.c.id).limit(limit)
     )
     return [_user(row) for row in rows]
+
+
+def get(tx: Tx, user_id: int) -> User:
+    """Return a user. Raises NotFound."""
+    row = tx.execute(select(users).where(users.c.id == user_id)).one_or_none()
+    if row is None:
+        raise NotFound(f"There is no user {user_id}.")
+    return _user(row)
+
+
+def find_to_sign_in(tx: Tx, email: str) -> tuple[User | None, str | None]:
+    """Return the user who may sign in with this address, and the hash of the password; None, None for nobody."""
+    try:
+        key = normalise(email).key
+    except Invalid:
+        return None, None
+    row = tx.execute(
+        select(users).where(users.c.email_key == key, users.c.disabled.is_(False))
+    ).one_or_none()
+    return (None, None) if row is None else (_user(row), row.password_hash)
 
 
 def disable(tx: Tx, email: str) -> None:

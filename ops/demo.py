@@ -20,8 +20,8 @@ from campaigns.store import CampaignFields
 from delivery import reads
 from delivery.model import Counts, Run
 from foundation.settings import Settings
-from identity import tokens
-from identity.model import Role
+from ops import first_start
+from ops.first_start import url_of
 from ops.invented import HTML, SUBJECT, people
 from ops.progress import progress
 from ops.reconciliation import Reconciliation, received_in, reconcile
@@ -30,7 +30,6 @@ from ops.serve import (
     listen_nearby,
     running,
     stop_on_signals,
-    url_of,
     wait_for,
 )
 from scheduler import desk
@@ -225,10 +224,8 @@ def _print(found: Reconciliation, run: Run | None) -> None:
 
 
 def _show_around(house: Sendonce, url: str) -> None:
-    now = house.clock.now()
-    with house.database.write(durable=True) as tx:
-        _, secret = tokens.create(tx, "demo", Role.ADMIN, now=now, expires_at=None)
-    click.echo(f"\nIt goes on serving on {url} until Ctrl-C. To look around:")
-    click.echo(f"  curl -H 'Authorization: Bearer {secret}' {url}/api/runs")
-    click.echo(f"  curl -H 'Authorization: Bearer {secret}' '{url}/api/outbox?limit=3'")
+    click.echo(
+        "\nIt goes on serving until Ctrl-C. This link lets one browser in, once, to look around:"
+    )
+    click.echo(first_start.link(house, url))
     click.echo(f"The messages themselves are in {house.outbox / 'new'}")

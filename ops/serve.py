@@ -3,7 +3,6 @@
 import json
 import queue
 import resource
-import shlex
 import signal
 import socket
 import threading
@@ -21,9 +20,10 @@ from waitress.task import ErrorTask
 
 from assembly import Sendonce, assemble
 from foundation.errors import Unavailable
-from foundation.settings import DEFAULT_DATA_DIR, Settings
+from foundation.settings import Settings
 from foundation.version import VERSION
-from identity import tokens
+from ops import first_start
+from ops.first_start import url_of
 
 if TYPE_CHECKING:
     from wsgiref.types import WSGIApplication
@@ -42,7 +42,6 @@ IDLE_SECONDS = 30
 _BACKLOG = 128
 _FILES_FOR_THE_REST = 200
 """Of the files this process may have open: stores, mail connections, imports, the outbox."""
-_ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared, not bound
 
 
 def serve(settings: Settings, *, host: str, port: int, build: Build) -> None:
@@ -79,13 +78,6 @@ def listen_nearby(host: str, port: int) -> socket.socket:
         return listen(host, port)
     except Unavailable:
         return listen(host, 0)
-
-
-def url_of(listening: socket.socket) -> str:
-    """Return what a browser on this machine opens."""
-    host, port = listening.getsockname()[:2]
-    host = _ANYWHERE.get(host, host)
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 @contextmanager
@@ -227,16 +219,9 @@ def _most_connections() -> int:
 
 def _greet(house: Sendonce, url: str) -> None:
     click.echo(f"Sendonce {VERSION} serves {house.settings.data_dir}")
-    click.echo(f"Open {url}")
-    with house.database.read() as tx:
-        has_token = bool(tokens.list_(tx, limit=1))
-    if not has_token and house.settings.bootstrap_token is None:
-        folder = house.settings.data_dir
-        here = (
-            ""
-            if folder == DEFAULT_DATA_DIR.resolve()
-            else f" --data-dir {shlex.quote(str(folder))}"
-        )
-        click.echo(
-            f"There is no API token yet. This makes one: python app.py token create me{here}"
-        )
+    link = first_start.link(house, url)
+    if link is None:
+        click.echo(f"Open {url}")
+        return
+    click.echo("There is no user yet. This link lets one browser in, once:")
+    click.echo(link)

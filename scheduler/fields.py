@@ -88,7 +88,7 @@ def _check_timezone(fields: Definition) -> Iterator[FieldError]:
     name = fields.timezone
     if not name:
         yield FieldError("timezone", "The time zone is empty: give a name, as Europe/Berlin or UTC")
-    elif name not in _zone_names():
+    elif not is_zone(name):
         close = close_zones(name)
         instead = (
             f"did you mean {' or '.join(close)}?" if close else "use one as Europe/Berlin or UTC"
@@ -184,6 +184,16 @@ def close_zones(name: str) -> list[str]:
     # A name that is much longer than any zone's is not worth comparing with six hundred of them.
     close = difflib.get_close_matches(wanted[:50], by_folded, n=3, cutoff=0.7)
     return [by_folded[zone] for zone in close]
+
+
+def is_zone(name: str) -> bool:
+    """Say whether a schedule may be in the zone of this name."""
+    return name in _zone_names()
+
+
+def zone_names() -> list[str]:
+    """Return the names of all zones that a schedule may be in, in order."""
+    return sorted(_zone_names())
 
 
 @lru_cache(maxsize=1)

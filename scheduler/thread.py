@@ -59,13 +59,17 @@ class SchedulerThread:
             self._thread.join()
             self._thread = None
 
+    @property
+    def is_stopping(self) -> bool:
+        """Whether this process is about to end; under gunicorn and Flask's reloader nobody calls stop."""
+        return self._stopping.is_set() or not threading.main_thread().is_alive()
+
     def is_alive(self) -> bool:
         return self._thread is not None and self._thread.is_alive()
 
     def _run(self, parts: SchedulerParts, leader: Leader) -> None:
-        # Under gunicorn and Flask's reloader nobody calls stop: the main thread is just gone.
         is_told = False
-        while not self._stopping.is_set() and threading.main_thread().is_alive():
+        while not self.is_stopping:
             begun = parts.clock.elapsed()
             stands_by = step(parts, leader)
             if stands_by and not is_told:
@@ -80,7 +84,7 @@ class SchedulerThread:
         while (left := until - parts.clock.elapsed()) > timedelta(0):
             if parts.clock.wait(self._stopping, min(left, _SLICE)):
                 return
-            if not threading.main_thread().is_alive():
+            if self.is_stopping:
                 return
 
 

@@ -27,6 +27,7 @@ replays = Table(
     Column("status", Integer),
     Column("content_type", String(100)),
     Column("body", LargeBinary),
+    Column("location", String(2000)),  # where a form's answer leads
 )
 
 
@@ -51,6 +52,7 @@ class Answer:
     status: int
     content_type: str
     body: bytes
+    location: str | None
 
 
 class OtherBody(Exception):
@@ -94,7 +96,12 @@ def finish(tx: Tx, request: Request, answer: Answer) -> None:
     tx.execute(
         update(replays)
         .where(_is(request))
-        .values(status=answer.status, content_type=answer.content_type, body=answer.body)
+        .values(
+            status=answer.status,
+            content_type=answer.content_type,
+            body=answer.body,
+            location=answer.location,
+        )
     )
 
 
@@ -108,7 +115,9 @@ def _answer(row: Row[Any], request: Request) -> Answer:
         raise OtherBody
     if row.status is None:
         raise InWork
-    return Answer(status=row.status, content_type=row.content_type, body=row.body)
+    return Answer(
+        status=row.status, content_type=row.content_type, body=row.body, location=row.location
+    )
 
 
 def _is(request: Request):  # type: ignore[no-untyped-def]  # SQLAlchemy's clause type says nothing to a reader

@@ -1,4 +1,7 @@
-"""Who may come in. Every route wants a role, unless it says in so many words that it is open to all."""
+"""Who may come in: with an API token, or signed in with a browser.
+
+Every route wants a role, unless it says in so many words that it is open to all.
+"""
 
 import hashlib
 import hmac
@@ -12,6 +15,7 @@ from foundation.log import log_for
 from identity import tokens
 from identity.model import Principal, Role
 from identity.roles import require
+from web import sessions
 from web.current import the_house
 
 log = log_for(__name__)
@@ -21,11 +25,16 @@ BOOTSTRAP = Principal(name="bootstrap", role=Role.ADMIN, label="the bootstrap to
 _ROLE = "sendonce_role"
 _OPEN_TO_ALL = "open to all"
 
+_HOW = (
+    "This call needs an API token: send the header Authorization: Bearer TOKEN."
+    " `python app.py token create NAME` makes one. In a browser, sign in."
+)
+
 View = TypeVar("View", bound=Callable[..., object])
 
 
 def open_to_all(view: View) -> View:
-    """Mark a view that needs no token."""
+    """Mark a view that anybody may open."""
     setattr(view, _ROLE, _OPEN_TO_ALL)
     return view
 
@@ -53,20 +62,17 @@ def _role_needed() -> Role | None:
     if request.endpoint is None:  # no such route: whoever has no token is not told which there are
         under_api = request.path == "/api" or request.path.startswith("/api/")
         return Role.VIEWER if under_api else None
-    if request.endpoint == "static":
-        return None
     role = getattr(current_app.view_functions[request.endpoint], _ROLE, Role.ADMIN)
     return None if role is _OPEN_TO_ALL else Role(role)
 
 
 def _who_asks() -> Principal:
     scheme, _, secret = request.headers.get("Authorization", "").partition(" ")
+    if not scheme:
+        return _who_is_signed_in()
     secret = secret.strip()
     if scheme.lower() != "bearer" or not secret:
-        raise NotSignedIn(
-            "This call needs an API token: send the header Authorization: Bearer TOKEN."
-            " `python app.py token create NAME` makes one."
-        )
+        raise NotSignedIn(_HOW)
     house = the_house()
     expected = house.settings.bootstrap_token
     if expected is not None and _same(secret, expected):
@@ -80,6 +86,14 @@ def _who_asks() -> Principal:
     if is_untouched:
         _touch(principal)
     return principal
+
+
+def _who_is_signed_in() -> Principal:
+    found = sessions.current()
+    if found is None:
+        raise NotSignedIn(_HOW)
+    sessions.refuse_forged()
+    return found.principal
 
 
 def _touch(principal: Principal) -> None:

@@ -1,12 +1,16 @@
-"""Mistakes as application/problem+json (RFC 9457). The only place that turns an error into an answer."""
+"""Mistakes as application/problem+json (RFC 9457), or as a page for who asked with a browser.
+
+The only place that turns an error into an answer.
+"""
 
 import json
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from http import HTTPStatus
+from urllib.parse import urlencode
 
-from flask import Flask, Response
+from flask import Flask, Response, g, redirect, render_template, request
 from werkzeug.exceptions import HTTPException, InternalServerError
 
 from foundation.errors import (
@@ -42,7 +46,7 @@ _STATUS: dict[type[SendonceError], int] = {
 _MOST_ERRORS_TOLD = 200
 
 _SENTENCES = {
-    404: "There is nothing at this address. GET /api/openapi.json lists every call.",
+    404: "There is nothing at this address. /api/docs lists every call of the API, the navigation every page.",
     405: "This address does not know this method; the Allow header names those it knows.",
     413: "The body is larger than 16 MiB. Send it in parts.",
 }
@@ -59,6 +63,8 @@ def problem(
 ) -> Response:
     """Return the answer for a mistake. kind makes the problem's type; left out it is made from the title."""
     told = [{"field": e.field, "message": e.message} for e in errors][:_MOST_ERRORS_TOLD]
+    if _wants_a_page():
+        return _page(status, title, detail, errors=told, extra=extra or {})
     slug = (kind or title).lower().replace(" ", "-")
     # A member of our own never hides one that the RFC defines.
     members = (extra or {}) | {
@@ -70,6 +76,47 @@ def problem(
     }
     body = json.dumps(members, default=_as_json, ensure_ascii=False).encode(errors="replace")
     return Response(body, status=status, mimetype="application/problem+json")
+
+
+def _wants_a_page() -> bool:
+    return (
+        not request.path.startswith("/api/")
+        and "text/html" in request.headers.get("Accept", "")
+        and request.path not in ("/healthz", "/readyz", "/metrics")
+    )
+
+
+def _page(
+    status: int,
+    title: str,
+    detail: str,
+    *,
+    errors: Sequence[Mapping[str, str]],
+    extra: Mapping[str, object],
+) -> Response:
+    if status == 401 and request.method == "GET":
+        where = request.full_path.removesuffix("?")
+        return redirect("/login?" + urlencode({"next": where}), 303)  # type: ignore[return-value]  # ours
+    page = render_template(
+        "pages/problem.html",
+        # Where a store can't be read, or the fault is ours, the less is asked for the better.
+        with_shell="principal" in g and status < 500,
+        status=status,
+        title=title,
+        detail=detail
+        if status != 401
+        else "Your session has ended. Nothing was done. Sign in, then repeat it.",
+        errors=errors,
+        reference=extra.get("reference"),
+        run_id=extra.get("run_id"),
+        back=request.path if request.method == "GET" and status >= 500 else _back(),
+    )
+    return Response(page, status=status, mimetype="text/html")
+
+
+def _back() -> str:
+    """Return the page that a form's address belongs to: /runs/7 for /runs/7/pause."""
+    return request.path.rpartition("/")[0] or "/automation"
 
 
 def _as_json(value: object) -> str:
@@ -93,7 +140,7 @@ def _known(error: SendonceError) -> Response:
         errors=error.errors if isinstance(error, Invalid) else (),
         extra=error.extra,
     )
-    if status == 401:
+    if answer.status_code == 401:
         answer.headers["WWW-Authenticate"] = "Bearer"
     if status == 503:
         answer.headers["Retry-After"] = "5"

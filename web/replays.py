@@ -26,6 +26,14 @@ _LOOK_AGAIN_AFTER = timedelta(milliseconds=50)
 _KEY = re.compile(r"[\x21-\x7e]([\x20-\x7e]{0,253}[\x21-\x7e])?", re.ASCII)
 _VERSION = re.compile(r'"([1-9][0-9]{0,18})"', re.ASCII)
 _MAY_REPEAT = "sendonce_may_repeat"
+_CHANGES_NOTHING = "sendonce_changes_nothing"
+_FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
+
+LEADS_TO = "X-Leads-To"
+"""The header that tells a script of ours where a redirect would lead."""
+
+KEY_FIELD = "idempotency_key"
+"""The form field of our own pages that is their Idempotency-Key: made when the form was."""
 
 _SAYS_NOTHING = (401, 403, 429)
 
@@ -35,6 +43,12 @@ Handler = TypeVar("Handler", bound=Callable[..., object])
 def may_repeat(handler: Handler) -> Handler:
     """Mark a handler whose room keeps request_key() itself: doing it again does nothing twice, even after a crash."""
     setattr(handler, _MAY_REPEAT, True)
+    return handler
+
+
+def changes_nothing(handler: Handler) -> Handler:
+    """Mark a handler of a POST that only shows something: its repeats are answered anew, whatever key they carry."""
+    setattr(handler, _CHANGES_NOTHING, True)
     return handler
 
 
@@ -74,6 +88,8 @@ def request_key() -> str | None:
 
 def _key() -> str | None:
     key = request.headers.get("Idempotency-Key")
+    if key is None and request.mimetype in _FORMS:
+        key = request.form.get(KEY_FIELD)
     if key is not None and not _KEY.fullmatch(key):
         raise Invalid.field("Idempotency-Key", "must be 1 to 255 printable ASCII characters")
     return key
@@ -81,6 +97,8 @@ def _key() -> str | None:
 
 def _begin() -> Response | None:
     if request.method != "POST" or "principal" not in g or request.endpoint is None:
+        return None
+    if getattr(current_app.view_functions[request.endpoint], _CHANGES_NOTHING, False):
         return None
     key = _key()
     if key is None:
@@ -96,7 +114,15 @@ def _begin() -> Response | None:
         g.replay = named
         return None
     body = the_house().key.unseal(answer.body)
-    return Response(body, status=answer.status, content_type=answer.content_type)
+    again = Response(body, status=answer.status, content_type=answer.content_type)
+    if answer.location is not None:
+        again.headers[_leads_in(again)] = answer.location
+    return again
+
+
+def _leads_in(answer: Response) -> str:
+    """Return the header that says where a form's answer leads: a script can't see where a redirect does."""
+    return "Location" if answer.status_code == 303 else LEADS_TO
 
 
 def _first_answer(named: replays.Request) -> replays.Answer | None:
@@ -150,6 +176,7 @@ def _keep(named: replays.Request, answer: Response) -> None:
             content_type=answer.content_type or "",
             # Sealed: the answer to POST /api/tokens holds a secret of which only a hash may be kept.
             body=house.key.seal(answer.get_data(as_text=True)),
+            location=answer.headers.get(_leads_in(answer)),
         )
         replays.finish(tx, named, kept)
 

@@ -1,22 +1,32 @@
 """The Flask application over one house: routes, guards, problems, headers."""
 
 from pathlib import Path
-from urllib.parse import urlsplit
 
-from flask import Flask, Response, render_template, request
+from flask import Flask, Response, redirect
 from jinja2 import StrictUndefined
 from werkzeug.routing import IntegerConverter, Map
 from werkzeug.routing import ValidationError as NoMatch
 
 from assembly import Sendonce
-from foundation.version import VERSION
-from web import guards, openapi, probes, problems, replays, unsubscribe
+from web import (
+    assets,
+    guards,
+    openapi,
+    probes,
+    problems,
+    replays,
+    sessions,
+    shell,
+    shown,
+    unsubscribe,
+)
 from web.api import (
     accounts,
     audiences,
     calendar,
     campaigns,
     docs,
+    events,
     imports,
     outbox,
     runs,
@@ -26,9 +36,10 @@ from web.api import (
     tokens,
     users,
 )
-from web.current import the_house
 from web.fields import GREATEST_ID
+from web.forms import fresh_key
 from web.guards import open_to_all
+from web.pages import automation, sign_in
 
 RESOURCES = (
     accounts.resource,
@@ -43,14 +54,14 @@ RESOURCES = (
     tokens.resource,
     users.resource,
     status.resource,
+    events.resource,
 )
+
+PAGES = (sign_in.pages, automation.pages)
 
 _ROOT = Path(__file__).parent.parent
 _FOR_DATA = "default-src 'none'; frame-ancestors 'none'"
-_FOR_PAGES = (
-    "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none';"
-    " frame-ancestors 'none'"
-)
+_FOR_PAGES = "default-src 'self'; object-src 'none'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 
 
 class IdConverter(IntegerConverter):
@@ -71,23 +82,32 @@ def build_flask(sendonce: Sendonce) -> Flask:
         "sendonce",
         root_path=str(_ROOT),
         template_folder="templates",
-        static_folder="static",
+        static_folder=None,
     )
     app.extensions["sendonce"] = sendonce
     app.jinja_env.undefined = StrictUndefined
+    app.jinja_env.trim_blocks = True
+    app.jinja_env.lstrip_blocks = True
+    app.jinja_env.globals["fresh_key"] = fresh_key
     _set_up_routing(app.url_map)
+    assets.install(app)
+    shown.install(app)
+    shell.install(app)
     problems.install(app)
+    sessions.install(app)
     guards.install(app)
     openapi.install(app)
     replays.install(app)
+    events.install(app)
     app.after_request(_add_headers)
     for resource in RESOURCES:
         app.register_api(resource.blueprint)
     app.register_blueprint(docs.blueprint)
     app.register_blueprint(probes.blueprint)
     app.register_blueprint(unsubscribe.blueprint)
-    app.add_url_rule("/", view_func=_front)
-    app.add_url_rule("/automation", view_func=_front)
+    for page in PAGES:
+        app.register_blueprint(page.blueprint)
+    app.add_url_rule("/", view_func=_home)
     return app
 
 
@@ -100,26 +120,18 @@ def _set_up_routing(url_map: Map) -> None:
 
 
 @open_to_all
-def _front() -> Response:
-    page = render_template("pages/front.html", url=_address(), version=VERSION)
-    return Response(page, mimetype="text/html")
-
-
-def _address() -> str:
-    """Return what this request's client calls us by: behind a proxy with a certificate only the setting says https."""
-    public = the_house().public_url
-    return public if urlsplit(public).netloc == request.host else request.host_url.rstrip("/")
+def _home() -> Response:
+    return redirect("/automation", 303)  # type: ignore[return-value]  # of our own class
 
 
 def _add_headers(answer: Response) -> Response:
     is_page = answer.mimetype == "text/html"
     headers = answer.headers
-    headers["Content-Security-Policy"] = _FOR_PAGES if is_page else _FOR_DATA
+    headers.setdefault("Content-Security-Policy", _FOR_PAGES if is_page else _FOR_DATA)
     headers["X-Content-Type-Options"] = "nosniff"
-    headers["X-Frame-Options"] = "DENY"
+    headers.setdefault("X-Frame-Options", "DENY")
     # The address of an unsubscribe page holds a token: no other site is to learn it.
     headers["Referrer-Policy"] = "no-referrer"
     headers["Cross-Origin-Opener-Policy"] = "same-origin"
-    if request.endpoint != "static":
-        headers["Cache-Control"] = "no-store"
+    headers.setdefault("Cache-Control", "no-store")
     return answer

@@ -1,0 +1,144 @@
+"""Runs and held slots as lists and live pages show them: without the content that a run has frozen. Reads only."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Row, Select, func, or_, select
+
+from delivery.model import Counts, Decision, Origin, RunStatus
+from delivery.tables import runs, slots
+from foundation.errors import NotFound
+from storage.database import Tx
+
+_NAMES = (
+    "id",
+    "schedule_id",
+    "campaign_id",
+    "slot",
+    "zone",
+    "origin",
+    "status",
+    "reason",
+    "waits_for",
+    "materialised",
+    "claimed_at",
+    "started_at",
+    "finished_at",
+)
+_COUNTS = ("recipients", "queued", "sending", "sent", "failed", "skipped", "in_doubt")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOutline:
+    """A run, in short. waits_for: the run that has to be through first, while this one waits."""
+
+    id: int
+    schedule_id: int
+    campaign_id: int
+    slot: datetime
+    zone: str
+    origin: Origin
+    status: RunStatus
+    reason: str | None
+    waits_for: int | None
+    materialised: bool
+    claimed_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    counts: Counts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldSlots:
+    """Slots of a schedule that wait for a person: how many, and the newest of them."""
+
+    slots: int
+    oldest: datetime
+    newest: datetime
+
+
+def outline(tx: Tx, run_id: int) -> RunOutline:
+    """Return a run, in short. Raises NotFound."""
+    row = tx.execute(_select().where(runs.c.id == run_id)).one_or_none()
+    if row is None:
+        raise NotFound(f"There is no run {run_id}.")
+    return _outline(row)
+
+
+def list_outlines(
+    tx: Tx,
+    *,
+    schedule_id: int | None,
+    status: RunStatus | None,
+    before: int | None,
+    limit: int,
+) -> list[RunOutline]:
+    """Return runs, newest first; before: only those with a smaller id."""
+    query = _select()
+    if schedule_id is not None:
+        query = query.where(runs.c.schedule_id == schedule_id)
+    if status is not None:
+        query = query.where(runs.c.status == status)
+    if before is not None:
+        query = query.where(runs.c.id < before)
+    return [_outline(r) for r in tx.execute(query.order_by(runs.c.id.desc()).limit(limit))]
+
+
+def by_id(tx: Tx, run_ids: Collection[int]) -> dict[int, RunOutline]:
+    """Return these runs."""
+    rows = tx.execute(_select().where(runs.c.id.in_(run_ids)))
+    return {row.id: _outline(row) for row in rows}
+
+
+def newest_of(tx: Tx, schedule_ids: Collection[int]) -> dict[int, RunOutline]:
+    """Return the newest run of each of these schedules; one without runs is left out."""
+    newest = (
+        select(func.max(runs.c.id))
+        .where(runs.c.schedule_id.in_(schedule_ids))
+        .group_by(runs.c.schedule_id)
+    )
+    rows = tx.execute(_select().where(runs.c.id.in_(newest)))
+    return {row.schedule_id: _outline(row) for row in rows}
+
+
+def on_their_way(tx: Tx, *, or_ended_since: datetime) -> list[RunOutline]:
+    """Return the runs that have not ended, and those that have since then, oldest first."""
+    unfinished = select(runs.c.id).where(runs.c.finished_at.is_(None))
+    newest = select(runs.c.id).order_by(runs.c.id.desc()).limit(50)
+    query = _select().where(
+        or_(
+            runs.c.id.in_(unfinished),
+            runs.c.id.in_(newest) & (runs.c.finished_at >= or_ended_since),
+        )
+    )
+    return [_outline(row) for row in tx.execute(query.order_by(runs.c.id))]
+
+
+def held_slots(tx: Tx, schedule_ids: Collection[int]) -> dict[int, HeldSlots]:
+    """Return what of these schedules waits for a person."""
+    query = (
+        select(
+            slots.c.schedule_id,
+            func.sum(slots.c.slots).label("slots"),
+            func.min(slots.c.at).label("oldest"),
+            func.max(func.coalesce(slots.c.until, slots.c.at)).label("newest"),
+        )
+        .where(slots.c.decision == Decision.HELD, slots.c.schedule_id.in_(schedule_ids))
+        .group_by(slots.c.schedule_id)
+    )
+    return {
+        r.schedule_id: HeldSlots(slots=r.slots, oldest=r.oldest, newest=r.newest)
+        for r in tx.execute(query)
+    }
+
+
+def _select() -> Select[Any]:
+    return select(*(runs.c[name] for name in (*_NAMES, *_COUNTS)))
+
+
+def _outline(r: Row[Any]) -> RunOutline:
+    given = {name: getattr(r, name) for name in _NAMES}
+    given |= {"origin": Origin(r.origin), "status": RunStatus(r.status)}
+    return RunOutline(**given, counts=Counts(**{name: getattr(r, name) for name in _COUNTS}))

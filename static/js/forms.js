@@ -1,0 +1,153 @@
+// @ts-check
+// Forms and dialogs without leaving the page. Each works as a plain form or link where there is no script, and where
+// the script can't reach the server it says so and leaves what was typed.
+import { refresh } from "./live.js";
+
+const FRAGMENT = { "X-Fragment": "1", Accept: "text/html" };
+
+/** @param {SubmitEvent} event */
+async function onSubmit(event) {
+  const form = /** @type {HTMLFormElement} */ (event.target);
+  const button = /** @type {HTMLButtonElement | null} */ (event.submitter);
+  if (form.matches("[data-dialog]")) {
+    event.preventDefault();
+    const query = new URLSearchParams(/** @type {any} */ (new FormData(form))).toString();
+    return openDialog(form.action + (query ? `?${query}` : ""), button);
+  }
+  const frame = button?.formTarget || form.target;
+  if (form.method !== "post" || frame || form.matches("[data-plain]")) return;
+  event.preventDefault();
+  if (form.getAttribute("aria-busy") === "true") return;
+  form.setAttribute("aria-busy", "true");
+  button?.setAttribute("aria-disabled", "true");
+  try {
+    await send(form, button);
+  } catch {
+    problem("There is no connection to Sendonce. Nothing was changed by this. Sending, if it is under way, goes on. Try again.");
+  } finally {
+    form.removeAttribute("aria-busy");
+    button?.removeAttribute("aria-disabled");
+  }
+}
+
+/** @param {HTMLFormElement} form @param {HTMLButtonElement | null} button */
+async function send(form, button) {
+  const data = new FormData(form, button);
+  const multipart = form.enctype === "multipart/form-data";
+  const body = multipart ? data : new URLSearchParams(/** @type {any} */ (data));
+  const answer = await fetch(button?.formAction || form.action, { method: "POST", body, headers: FRAGMENT });
+  const leadsTo = answer.headers.get("X-Leads-To");
+  if (answer.ok && leadsTo) return follow(leadsTo);
+  const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+  const again = form.id && page.getElementById(form.id);
+  if (again) {
+    form.replaceWith(again);
+    /** @type {HTMLElement | null} */ (again.querySelector("[data-focus]"))?.focus();
+    again.dispatchEvent(new CustomEvent("sendonce:shown", { bubbles: true }));
+    return;
+  }
+  const said = page.querySelector("[data-problem]");
+  problem(said?.textContent?.trim() || `The server answered ${answer.status}. Load the page again.`);
+}
+
+/** Goes where an answer leads; on the page that is open, by bringing it up to date. @param {string} where */
+async function follow(where) {
+  const to = new URL(where, location.href);
+  if (to.pathname + to.search !== location.pathname + location.search) {
+    location.assign(to);
+    return;
+  }
+  for (const dialog of document.querySelectorAll("dialog[open]")) /** @type {HTMLDialogElement} */ (dialog).close();
+  await refresh();
+  if (to.hash) {
+    history.replaceState(null, "", to);
+    document.getElementById(to.hash.slice(1))?.focus();
+  }
+}
+
+/** @param {string} words */
+export function problem(words) {
+  const slot = document.getElementById("problem");
+  if (!slot) return;
+  const text = document.createElement("p");
+  text.textContent = words;
+  const close = document.createElement("button");
+  close.type = "button";
+  close.className = "small";
+  close.textContent = "Close";
+  close.addEventListener("click", () => slot.replaceChildren());
+  slot.replaceChildren(text, close);
+}
+
+/** Shows what a page has as its dialog's content. @param {string} address @param {Element | null} opener */
+export async function openDialog(address, opener) {
+  let content;
+  try {
+    const answer = await fetch(address, { headers: { Accept: "text/html" } });
+    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+    content = /** @type {HTMLElement | null} */ (page.querySelector("[data-dialog-content]"));
+  } catch {
+    content = null;
+  }
+  if (!content) {
+    location.assign(address);
+    return;
+  }
+  const dialog = document.createElement("dialog");
+  const title = document.createElement("h2");
+  title.id = "dialog-title";
+  title.textContent = content.dataset.title ?? "";
+  const close = document.createElement("button");
+  close.type = "button";
+  close.className = "quiet";
+  close.textContent = "Close";
+  close.addEventListener("click", () => dialog.close());
+  const head = document.createElement("div");
+  head.className = "dialog-head";
+  head.append(title, close);
+  const body = document.createElement("div");
+  body.className = "dialog-body";
+  body.append(content);
+  dialog.setAttribute("aria-labelledby", title.id);
+  dialog.append(head, body);
+  dialog.addEventListener("close", () => {
+    dialog.remove();
+    if (opener instanceof HTMLElement && opener.isConnected) opener.focus();
+  });
+  document.body.append(dialog);
+  dialog.showModal();
+  /** @type {HTMLElement | null} */ (content.querySelector("[autofocus], select, input:not([type=hidden]), textarea, button"))?.focus();
+  content.dispatchEvent(new CustomEvent("sendonce:shown", { bubbles: true }));
+}
+
+/** @param {MouseEvent} event */
+function onClick(event) {
+  if (event.defaultPrevented || event.button || event.ctrlKey || event.metaKey || event.shiftKey) return;
+  const target = /** @type {Element} */ (event.target);
+  if (target.closest("[data-close-dialog]")) {
+    const dialog = target.closest("dialog");
+    if (dialog) {
+      event.preventDefault();
+      dialog.close();
+    }
+    return;
+  }
+  const link = target.closest("a[data-dialog]");
+  if (link instanceof HTMLAnchorElement) {
+    event.preventDefault();
+    const menu = /** @type {HTMLElement | null} */ (link.closest("[popover]"));
+    menu?.hidePopover();
+    openDialog(link.href, menu ? document.querySelector(`[popovertarget="${menu.id}"]`) : link);
+    return;
+  }
+  const copy = target.closest("[data-copy]");
+  if (copy) {
+    const from = document.getElementById(copy.getAttribute("data-copy") ?? "");
+    navigator.clipboard?.writeText(from?.textContent?.trim() ?? "").then(() => {
+      copy.lastChild && (copy.lastChild.textContent = "Copied");
+    });
+  }
+}
+
+document.addEventListener("submit", onSubmit);
+document.addEventListener("click", onClick);

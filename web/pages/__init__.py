@@ -1,0 +1,1 @@
+"""The dashboard's screens: one file each, named as its template in templates/pages/."""

@@ -1,0 +1,176 @@
+"""Schedules as the dashboard lists them: joined with campaign, audiences, newest run and what waits for a person."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from assembly import Sendonce
+from audience import store as audiences
+from audience.model import Audience
+from campaigns import store as campaigns
+from campaigns.store import Outline
+from delivery import outlines, reads
+from delivery.outlines import HeldSlots, RunOutline
+from scheduler.model import Schedule, ScheduleType, Status
+from web.rules_told import rule_in_words
+from web.tally import Tally, tally
+
+SOON = timedelta(hours=24)
+OVER = (Status.COMPLETED, Status.FAILED, Status.CANCELLED)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunSummary:
+    """The newest run of a schedule, as its row shows it."""
+
+    id: int
+    status: str
+    reason: str | None
+    finished_at: datetime | None
+    is_finished: bool
+    seconds: float | None
+    rate: float | None
+    eta: float | None
+    tally: Tally
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """A schedule in a list.
+
+    status: the schedule's, or "holding" while its slot is due and can still be taken back; starts_at: until when.
+    people is how many the audiences hold, and an upper bound (is_bound) where somebody may be in two of them.
+    """
+
+    id: int
+    version: int
+    campaign_id: int
+    campaign: str
+    audiences: str
+    people: int
+    is_bound: bool
+    rule: str
+    zone: str
+    status: str
+    next_run: datetime | None
+    starts_at: datetime | None
+    note: str | None
+    total_runs: int
+    is_once: bool
+    is_over: bool
+    can_return: bool
+    enabled: bool
+    held: HeldSlots | None
+    run: RunSummary | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Names:
+    """What campaigns and audiences are called, read once for a page."""
+
+    campaigns: Mapping[int, Outline]
+    audiences: Mapping[int, Audience]
+
+    def campaign(self, campaign_id: int) -> str:
+        found = self.campaigns.get(campaign_id)
+        return found.name if found else f"Campaign {campaign_id} (deleted)"
+
+    def of_audiences(self, campaign_id: int) -> list[Audience]:
+        found = self.campaigns.get(campaign_id)
+        ids = found.audience_ids if found else ()
+        return [self.audiences[i] for i in ids if i in self.audiences]
+
+
+def names_of(house: Sendonce) -> Names:
+    """Read what things are called."""
+    with house.database.read() as tx:
+        return Names(campaigns=campaigns.outlines(tx), audiences=audiences.by_id(tx))
+
+
+def display_status(schedule: Schedule, *, now: datetime) -> str:
+    """Return the schedule's status, or "holding": due, and not claimed yet."""
+    is_due = schedule.enabled and schedule.next_run is not None and schedule.next_run <= now
+    if is_due and schedule.status is Status.PENDING:
+        return "holding"
+    return schedule.status
+
+
+def in_order(schedules: Iterable[Schedule], *, now: datetime) -> list[Schedule]:
+    """Return what needs a person first, then what comes next, then what is over, newest first."""
+    ranks = {"holding": 0, "held": 1, "running": 2, "pending": 3, "paused": 4}
+
+    def place(schedule: Schedule) -> tuple[int, float]:
+        status = display_status(schedule, now=now)
+        if status in ranks:
+            upcoming = schedule.next_run.timestamp() if schedule.next_run else float("inf")
+            return ranks[status], upcoming
+        last = schedule.last_run or schedule.created_at
+        return len(ranks), -last.timestamp()
+
+    return sorted(schedules, key=place)
+
+
+def rows_of(
+    house: Sendonce, schedules: Sequence[Schedule], names: Names, *, now: datetime
+) -> list[Row]:
+    """Return the rows of these schedules, in the order given."""
+    ids = [schedule.id for schedule in schedules]
+    with house.database.read() as tx:
+        newest = outlines.newest_of(tx, ids)
+        held = outlines.held_slots(tx, ids)
+    buffer = house.settings.execution_buffer
+    return [
+        _row(schedule, names, newest.get(schedule.id), held.get(schedule.id), buffer, now)
+        for schedule in schedules
+    ]
+
+
+def _row(
+    schedule: Schedule,
+    names: Names,
+    run: RunOutline | None,
+    held: HeldSlots | None,
+    buffer: timedelta,
+    now: datetime,
+) -> Row:
+    lists = names.of_audiences(schedule.campaign_id)
+    status = display_status(schedule, now=now)
+    holds = status == "holding" and schedule.next_run is not None
+    return Row(
+        id=schedule.id,
+        version=schedule.version,
+        campaign_id=schedule.campaign_id,
+        campaign=names.campaign(schedule.campaign_id),
+        audiences=", ".join(one.name for one in lists),
+        people=sum(one.recipients for one in lists),
+        is_bound=len(lists) > 1,
+        rule=rule_in_words(schedule),
+        zone=schedule.timezone,
+        status=status,
+        next_run=schedule.next_run,
+        starts_at=schedule.next_run + buffer if holds and schedule.next_run else None,
+        note=schedule.note,
+        total_runs=schedule.total_runs,
+        is_once=schedule.schedule_type is ScheduleType.ONCE,
+        is_over=schedule.status in OVER,
+        can_return=schedule.status is Status.CANCELLED,
+        enabled=schedule.enabled,
+        held=held,
+        run=summary_of(run, now=now) if run else None,
+    )
+
+
+def summary_of(run: RunOutline, *, now: datetime) -> RunSummary:
+    """Return a run as rows show it."""
+    started = run.started_at or run.claimed_at
+    return RunSummary(
+        id=run.id,
+        status=run.status,
+        reason=run.reason,
+        finished_at=run.finished_at,
+        is_finished=run.finished_at is not None,
+        seconds=(run.finished_at - started).total_seconds() if run.finished_at else None,
+        rate=reads.rate_per_second(run, now),
+        eta=reads.eta_seconds(run, now),
+        tally=tally(run.counts, finished=run.finished_at is not None),
+    )

@@ -1,0 +1,170 @@
+"""What stands around every page: navigation, the scheduler's heartbeat, banners, and what the viewer may do."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from flask import Flask, g, get_flashed_messages
+
+from accounts import store as accounts
+from assembly import Sendonce
+from delivery import reads
+from foundation.errors import SendonceError
+from foundation.version import VERSION
+from identity import users
+from identity.model import Principal, Role
+from identity.roles import may
+from storage.aliveness import newest_leader
+from storage.database import Tx
+from web import sessions
+from web.current import the_house
+from web.shown import many
+
+STOPPED_AFTER = timedelta(seconds=10)
+MOST_BANNERS = 2
+
+_TICKS_MISSED = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A place in the navigation."""
+
+    name: str
+    path: str
+    icon: str
+
+
+SECTIONS = (
+    Section("Automation", "/automation", "automation"),
+    Section("Runs", "/runs", "run"),
+    Section("Campaigns", "/campaigns", "campaign"),
+    Section("Audiences", "/audiences", "audience"),
+    Section("Suppressions", "/suppressions", "suppression"),
+    Section("Accounts", "/accounts", "account"),
+    Section("Outbox", "/outbox", "outbox"),
+    Section("Settings", "/settings", "settings"),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Banner:
+    """Something that stands in the way of e-mails: what it means for them, and one thing to do."""
+
+    kind: str
+    says: str
+    action: str | None = None
+    path: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heartbeat:
+    """The scheduler, whichever process it is in: running or stopped, and its last tick."""
+
+    status: str
+    last_tick: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shell:
+    """All of it, for one request."""
+
+    principal: Principal | None
+    may_edit: bool
+    may_admin: bool
+    is_signed_in: bool
+    sections: tuple[Section, ...]
+    heartbeat: Heartbeat
+    banners: list[Banner]
+    more_banners: list[Banner]
+    messages: list[str]
+    now: datetime
+    version: str
+
+
+def install(app: Flask) -> None:
+    """Let templates/shell.html ask for the shell; other pages do without."""
+    app.jinja_env.globals["the_shell"] = the_shell
+
+
+def the_shell() -> Shell:
+    """Return what stands around the page that is being made."""
+    house = the_house()
+    now = house.clock.now()
+    principal: Principal | None = g.get("principal")
+    heartbeat, banners = _looked_up(house, principal, now)
+    return Shell(
+        principal=principal,
+        may_edit=principal is not None and may(principal, Role.EDITOR),
+        may_admin=principal is not None and may(principal, Role.ADMIN),
+        is_signed_in=sessions.current() is not None,
+        sections=SECTIONS,
+        heartbeat=heartbeat,
+        banners=banners[:MOST_BANNERS],
+        more_banners=banners[MOST_BANNERS:],
+        messages=[str(message) for message in get_flashed_messages()],
+        now=now,
+        version=VERSION,
+    )
+
+
+def heartbeat_of(house: Sendonce, tx: Tx, now: datetime) -> Heartbeat:
+    """Say how the scheduler does."""
+    leader = newest_leader(tx)
+    tick = leader.last_tick if leader else None
+    oldest = max(STOPPED_AFTER, _TICKS_MISSED * house.settings.scheduler_check_interval)
+    runs = tick is not None and now - tick <= oldest
+    return Heartbeat(status="running" if runs else "stopped", last_tick=tick)
+
+
+def _looked_up(
+    house: Sendonce, principal: Principal | None, now: datetime
+) -> tuple[Heartbeat, list[Banner]]:
+    try:
+        with house.database.read() as tx:
+            heartbeat = heartbeat_of(house, tx, now)
+            return heartbeat, [*_banners(house, tx, heartbeat, principal)]
+    except SendonceError as error:
+        said = Banner(
+            kind="bad", says=f"Nothing is sent until the ledger can be read. {error.message}"
+        )
+        return Heartbeat(status="stopped", last_tick=None), [said]
+
+
+def _banners(
+    house: Sendonce, tx: Tx, heartbeat: Heartbeat, principal: Principal | None
+) -> Iterator[Banner]:
+    if heartbeat.status == "stopped":
+        yield Banner(
+            kind="bad",
+            says="The scheduler does not tick. Nothing is sent until it does; nothing is lost meanwhile.",
+            action="See the status",
+            path="/status",
+        )
+    in_doubt = reads.runs_in_doubt(tx)
+    if in_doubt:
+        count = sum(in_doubt.values())
+        newest = max(in_doubt)
+        yield Banner(
+            kind="doubt",
+            says=(
+                f"{many(count, 'delivery')} {'is' if count == 1 else 'are'} in doubt: the mail server may or may not"
+                " have taken it. Nothing is sent again by itself."
+            ),
+            action="Look at the run" if len(in_doubt) == 1 else f"Look at run {newest}",
+            path=f"/runs/{newest}?status=in_doubt",
+        )
+    for account in accounts.unwell(tx):
+        yield Banner(
+            kind="warn",
+            says=f"The account {account.name} is {account.state}: {account.reason}",
+            action="See the account",
+            path=f"/accounts/{account.id}",
+        )
+    if principal is not None and may(principal, Role.ADMIN) and not users.any_user(tx):
+        yield Banner(
+            kind="run",
+            says="Only this browser can get in. Give yourself an e-mail and a password.",
+            action="Set them",
+            path="/settings/profile",
+        )
