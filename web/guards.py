@@ -53,6 +53,8 @@ def install(app: Flask) -> None:
 def _guard() -> None:
     role = _role_needed()
     if role is None:
+        if "Authorization" not in request.headers and (found := sessions.current()):
+            g.principal = found.principal  # whoever it is, a page that is open to all knows
         return
     g.principal = _who_asks()
     require(g.principal, role)
