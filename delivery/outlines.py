@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, Select, func, or_, select
+from sqlalchemy import Row, Select, func, null, or_, select
 
 from delivery.model import Counts, Decision, Origin, RunStatus
 from delivery.tables import runs, slots
@@ -32,7 +32,10 @@ _COUNTS = ("recipients", "queued", "sending", "sent", "failed", "skipped", "in_d
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunOutline:
-    """A run, in short. waits_for: the run that has to be through first, while this one waits."""
+    """A run, in short.
+
+    waits_for: the run that has to be through first, while this one waits. was_refused: refusals in a row paused it.
+    """
 
     id: int
     schedule_id: int
@@ -44,6 +47,7 @@ class RunOutline:
     reason: str | None
     waits_for: int | None
     materialised: bool
+    was_refused: bool
     claimed_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
@@ -135,10 +139,15 @@ def held_slots(tx: Tx, schedule_ids: Collection[int]) -> dict[int, HeldSlots]:
 
 
 def _select() -> Select[Any]:
-    return select(*(runs.c[name] for name in (*_NAMES, *_COUNTS)))
+    was_refused = runs.c.refused_ids.is_not(null()).label("was_refused")
+    return select(*(runs.c[name] for name in (*_NAMES, *_COUNTS)), was_refused)
 
 
 def _outline(r: Row[Any]) -> RunOutline:
     given = {name: getattr(r, name) for name in _NAMES}
     given |= {"origin": Origin(r.origin), "status": RunStatus(r.status)}
-    return RunOutline(**given, counts=Counts(**{name: getattr(r, name) for name in _COUNTS}))
+    return RunOutline(
+        **given,
+        was_refused=bool(r.was_refused),
+        counts=Counts(**{name: getattr(r, name) for name in _COUNTS}),
+    )

@@ -390,9 +390,23 @@ def _check(
     if given.schedule_type == ScheduleType.ONCE and moved:
         slot = first_slot(given)
         if slot is not None and slot.at <= now:
-            raise Invalid.field(
-                "schedule_time", f"{slot.local.isoformat()} is in the past. Choose a time ahead"
-            )
+            raise Invalid.field("schedule_time", _too_late(slot, given.timezone, now))
+
+
+def _too_late(slot: Slot, zone: str, now: datetime) -> str:
+    return (
+        f"{slot.local:%H:%M} on {slot.local.day} {slot.local:%b %Y} is {_in_words(now - slot.at)} ago in {zone}."
+        " Choose a later time; to send at once, use run now on the schedule"
+    )
+
+
+def _in_words(past: timedelta) -> str:
+    minutes = past // timedelta(minutes=1)
+    for size, unit in ((24 * 60, "day"), (60, "hour"), (1, "minute")):
+        if minutes >= size:
+            count = minutes // size
+            return f"{count:,} {unit}{'' if count == 1 else 's'}"
+    return "less than a minute"
 
 
 def _new(schedule_id: int, given: ScheduleFields, now: datetime) -> Schedule:

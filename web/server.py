@@ -39,7 +39,7 @@ from web.api import (
 from web.fields import GREATEST_ID
 from web.forms import fresh_key
 from web.guards import open_to_all
-from web.pages import automation, sign_in
+from web.pages import PAGES
 
 RESOURCES = (
     accounts.resource,
@@ -56,8 +56,6 @@ RESOURCES = (
     status.resource,
     events.resource,
 )
-
-PAGES = (sign_in.pages, automation.pages)
 
 _ROOT = Path(__file__).parent.parent
 _FOR_DATA = "default-src 'none'; frame-ancestors 'none'"

@@ -233,14 +233,14 @@ def list_schedules(query: Page) -> ScheduleList:
 def create_schedule(body: NewSchedule) -> ScheduleAnswer:
     """Make a schedule."""
     house = the_house()
-    return _answer(desk.create(house.scheduler, _fields(body)))
+    return _answer(desk.create(house.scheduler, fields_of(body)))
 
 
 @resource.post("/api/schedules/preview", SchedulePreviewAnswer, role=Role.VIEWER)
 def preview_schedule(body: NewSchedule) -> SchedulePreviewAnswer:
     """Show what a schedule would do, without saving it."""
     house = the_house()
-    fields = _fields(body)
+    fields = fields_of(body)
     slots = desk.preview(house.scheduler, fields, count=10)
     return _preview(slots, forecast(house, fields.campaign_id, slots))
 
@@ -254,15 +254,10 @@ def get_schedule(path: ById) -> ScheduleAnswer:
 @resource.patch("/api/schedules/<id:id>", ScheduleAnswer)
 def change_schedule(path: ById, body: ScheduleChanges) -> ScheduleAnswer:
     """Change fields of a schedule, for its later slots."""
-    house = the_house()
-    changes = body.changes()
-    changes.pop("again_today", None)
-    if "schedule_time" in changes:
-        changes["schedule_time"] = _new_wall_time(path.id, changes)
     changed = desk.edit(
-        house.scheduler,
+        the_house().scheduler,
         path.id,
-        changes,
+        changes_of(path.id, body),
         expected_version=expected_version(),
         again_today=body.again_today,
     )
@@ -331,10 +326,20 @@ def decide_missed(path: ById, body: Missed) -> ScheduleAnswer:
     return _answer(decided)
 
 
-def _fields(body: NewSchedule) -> ScheduleFields:
+def fields_of(body: NewSchedule) -> ScheduleFields:
+    """Return what a body means: its time as wall-clock time in its zone. Raises Invalid."""
     given = dict(body)
     time = _wall_time(body.schedule_time, zone=body.timezone, kind=body.schedule_type)
     return ScheduleFields(**(given | {"schedule_time": time}))
+
+
+def changes_of(schedule_id: int, body: ScheduleChanges) -> dict[str, Any]:
+    """Return the fields that a body changes: a time as wall-clock time in the schedule's zone. Raises Invalid."""
+    changes = body.changes()
+    changes.pop("again_today", None)
+    if "schedule_time" in changes:
+        changes["schedule_time"] = _new_wall_time(schedule_id, changes)
+    return changes
 
 
 def _new_wall_time(schedule_id: int, changes: Mapping[str, Any]) -> datetime:
