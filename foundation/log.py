@@ -40,7 +40,7 @@ def set_up_logging(log_format: str, *, level: str = "INFO") -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level)
-    for noisy in ("mail.log", "alembic", "waitress.queue", "asyncio"):
+    for noisy in ("mail.log", "alembic", "waitress", "asyncio"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
 

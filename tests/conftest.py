@@ -4,33 +4,75 @@ import os
 import shutil
 import socket
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
 POSTFIX = shutil.which("postfix", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
 MAY_RUN_POSTFIX = POSTFIX is not None and os.geteuid() == 0
-HOW = "as root: apt-get install -y --no-install-recommends postfix"
-NO_POSTFIX = "no Postfix"
+BROWSER = os.environ.get("CHROMIUM") or next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
+
+
+@dataclass(frozen=True)
+class Needed:
+    """A program that some tests need: they are skipped where it is not, loudly, or not at all."""
+
+    marker: str
+    what: str
+    is_there: bool
+    required: str
+    how: str
+
+
+NEEDED = (
+    Needed(
+        marker="postfix",
+        what="Postfix",
+        is_there=MAY_RUN_POSTFIX,
+        required="REQUIRE_POSTFIX",
+        how="as root: apt-get install -y --no-install-recommends postfix",
+    ),
+    Needed(
+        marker="browser",
+        what="Chromium",
+        is_there=BROWSER is not None,
+        required="REQUIRE_BROWSER",
+        how=(
+            "apt-get install -y --no-install-recommends chromium fonts-dejavu-core"
+            " (or set CHROMIUM=/path/to/chromium)"
+        ),
+    ),
+)
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    if not MAY_RUN_POSTFIX and os.environ.get("REQUIRE_POSTFIX"):
-        raise pytest.UsageError(f"no Postfix that could be run, and REQUIRE_POSTFIX is set. {HOW}")
+    for needed in NEEDED:
+        if not needed.is_there and os.environ.get(needed.required):
+            raise pytest.UsageError(
+                f"no {needed.what} that could be run, and {needed.required} is set. {needed.how}"
+            )
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if not MAY_RUN_POSTFIX and item.get_closest_marker("postfix"):
-            item.add_marker(pytest.mark.skip(reason=NO_POSTFIX))
+    for needed in NEEDED:
+        for item in items:
+            if not needed.is_there and item.get_closest_marker(needed.marker):
+                item.add_marker(pytest.mark.skip(reason=f"no {needed.what}"))
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     skipped = terminalreporter.stats.get("skipped", [])
-    count = sum(NO_POSTFIX in str(report.longrepr) for report in skipped)
-    if count:
-        terminalreporter.section("POSTFIX TESTS NOT RUN", sep="!", red=True, bold=True)
-        terminalreporter.line(f"{count} tests need Postfix. To run them, {HOW}", red=True)
+    for needed in NEEDED:
+        count = sum(f"no {needed.what}" in str(report.longrepr) for report in skipped)
+        if count:
+            title = f"{needed.marker.upper()} TESTS NOT RUN"
+            terminalreporter.section(title, sep="!", red=True, bold=True)
+            terminalreporter.line(
+                f"{count} tests need {needed.what}. To run them, {needed.how}", red=True
+            )
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -29,6 +29,7 @@ def install(app: Flask) -> None:
         "from_now": from_now,
         "is_near": is_near,
         "utc": utc,
+        "utc_beside": utc_beside,
     }
 
 
@@ -67,11 +68,11 @@ def viewers_zone() -> str:
     return name if is_zone(name) else "UTC"
 
 
-def moment(instant: datetime, zone: str | None = None) -> Markup:
+def moment(instant: datetime, zone: str | None = None, seconds: bool = False) -> Markup:
     """Tue 24 Nov 09:00 Europe/Berlin, as an element that says the instant in UTC too."""
     name = zone or viewers_zone()
     return Markup('<time datetime="{}" title="{}">{}</time>').format(
-        rfc3339(instant), utc(instant), in_words(instant, name)
+        rfc3339(instant), utc(instant), in_words(instant, name, seconds=seconds)
     )
 
 
@@ -86,11 +87,19 @@ def utc(instant: datetime) -> str:
     return in_words(instant, "UTC", seconds=True)
 
 
+def utc_beside(instant: datetime, zone: str) -> str:
+    """= 08:00 UTC, for beside a moment in its zone: with the day where that is another one; "" for UTC itself."""
+    if zone == "UTC":
+        return ""
+    there, here = instant.astimezone(_zone(zone)), instant.astimezone(UTC)
+    return f"= {here:%H:%M} UTC" if there.date() == here.date() else f"= {here:%a %H:%M} UTC"
+
+
 def in_words(instant: datetime, zone: str, *, seconds: bool = False) -> str:
     """Tue 24 Nov 09:00 Europe/Berlin; with the year where it is not this one."""
     local = instant.astimezone(_zone(zone))
     year = "" if local.year == the_house().clock.now().astimezone(_zone(zone)).year else " %Y"
-    clock = "%H:%M:%S" if seconds or local.second else "%H:%M"
+    clock = "%H:%M:%S" if seconds else "%H:%M"
     return f"{local:%a} {local.day} {local:%b{year} {clock}} {zone}"
 
 

@@ -1,5 +1,6 @@
 """A run's recipients as a sum that adds up, made ready for drawing."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from delivery.model import Counts
@@ -44,17 +45,18 @@ class Tally:
 
 def tally(counts: Counts, *, finished: bool) -> Tally:
     """Return the sum of a run. Once it has finished nothing can be queued, so that is left out."""
+    told = {status: getattr(counts, status) for status, _, _ in _PARTS}
+    widths = _widths(told, counts.recipients)
     parts: list[Part] = []
     x = 0
     for status, word, label in _PARTS:
-        count: int = getattr(counts, status)
+        count: int = told[status]
         if not count and (
             status in _ONLY_WHERE_THERE_ARE or (finished and status in _WHILE_UNFINISHED)
         ):
             continue
-        width = _width(count, counts.recipients) if status != "queued" else 0
-        part = Part(status=status, word=word, label=label, count=count, x=x, width=width)
-        parts.append(part)
+        width = widths.get(status, 0)
+        parts.append(Part(status=status, word=word, label=label, count=count, x=x, width=width))
         x += width + _GAP if width else 0
     settled = counts.recipients - counts.queued - counts.sending
     return Tally(
@@ -65,9 +67,17 @@ def tally(counts: Counts, *, finished: bool) -> Tally:
     )
 
 
-def _width(count: int, recipients: int) -> int:
-    """Return how wide a part is drawn: what is there is seen, however little of many it is."""
-    if not count:
-        return 0
-    room = WIDTH - (len(_PARTS) - 1) * (_SHORTEST + _GAP)
-    return max(_SHORTEST, room * count // recipients)
+def _widths(told: Mapping[str, int], recipients: int) -> dict[str, int]:
+    """Return how wide each part is drawn: what is there is seen, however little of many it is."""
+    drawn = {status: count for status, count in told.items() if count and status != "queued"}
+    if not drawn:
+        return {}
+    room = (WIDTH - _GAP * (len(drawn) - 1)) * sum(drawn.values()) // recipients
+    widths = {
+        status: max(_SHORTEST, room * count // sum(drawn.values()))
+        for status, count in drawn.items()
+    }
+    widest = max(widths, key=lambda status: widths[status])
+    widths[widest] += min(room, WIDTH) - sum(widths.values())
+    widths[widest] = max(_SHORTEST, widths[widest])
+    return widths

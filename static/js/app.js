@@ -54,8 +54,8 @@ function tick() {
 
 function rememberZone() {
   const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
-  if (!zone || document.cookie.includes(`zone=${encodeURIComponent(zone)}`)) return;
-  document.cookie = `zone=${encodeURIComponent(zone)}; path=/; max-age=31536000; samesite=lax`;
+  if (!zone || document.cookie.split("; ").includes(`zone=${zone}`)) return;
+  document.cookie = `zone=${zone}; path=/; max-age=31536000; samesite=lax`;
 }
 
 /** @param {KeyboardEvent} event */

@@ -35,7 +35,7 @@ async function send(form, button) {
   const data = new FormData(form, button);
   const multipart = form.enctype === "multipart/form-data";
   const body = multipart ? data : new URLSearchParams(/** @type {any} */ (data));
-  const answer = await fetch(button?.formAction || form.action, { method: "POST", body, headers: FRAGMENT });
+  const answer = await fetch(button?.hasAttribute("formaction") ? button.formAction : form.action, { method: "POST", body, headers: FRAGMENT });
   const leadsTo = answer.headers.get("X-Leads-To");
   if (answer.ok && leadsTo) return follow(leadsTo);
   const page = new DOMParser().parseFromString(await answer.text(), "text/html");

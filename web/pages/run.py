@@ -220,7 +220,7 @@ def _headline(run: RunOutline, summary: RunSummary) -> str:
         return "No recipients: the audience was empty. Nothing was sent."
     if counts.skipped == counts.recipients:
         return "Everyone was skipped: suppressed, or removed meanwhile. Nothing was sent."
-    return "Done. The mail servers took it for everyone who counts as sent."
+    return f"Done. The mail server took it for {many(counts.sent, 'person')}."
 
 
 def _because(reason: str | None) -> str:
