@@ -6,19 +6,35 @@ from html.parser import HTMLParser
 
 from campaigns.model import Caution, Content, Snapshot
 
-LONG_SUBJECT = 150
-CLIPPED_BYTES = 100 * 1024
+LONG_SUBJECT = 78
+CLIPPED_BYTES = 102 * 1024
 
 _BRACES = re.compile(r"\{\{|\}\}|\{%|%\}")
 _LOCAL = re.compile(
     r"^\s*(?:https?:)?//(?:localhost|127\.\d+\.\d+\.\d+|\[::1\]|0\.0\.0\.0)(?=[:/?#]|\s*$)", re.I
 )
 _UNSUBSCRIBE = re.compile(r"\bunsubscribe_url\b")
+_SCHEME = re.compile(r"\s*[a-z][a-z0-9+.-]*:", re.IGNORECASE)
+_EXPRESSION = re.compile(r"\{\{(.*?)\}\}", re.DOTALL)
+_NAME = re.compile(r"(?<![\w.])(?:recipient\.)?name\b")
+_FALLBACK = re.compile(r"\bor\b|\bif\b|\|\s*(?:default|d)\b")
 
 
-def review(snapshot: Snapshot, content: Content) -> list[Caution]:
-    """Return what is worth a second look in the campaign, and in what one recipient would read of it."""
-    found = _Found()
+def shows_bare_name(snapshot: Snapshot) -> bool:
+    """Say whether the campaign writes the recipient's name somewhere and nothing in its place for who has none."""
+    sources = f"{snapshot.subject}\n{snapshot.html}\n{snapshot.text or ''}"
+    return any(
+        _NAME.search(expression) and not _FALLBACK.search(expression)
+        for expression in _EXPRESSION.findall(sources)
+    )
+
+
+def review(snapshot: Snapshot, content: Content, *, ours: str | None = None) -> list[Caution]:
+    """Return what is worth a second look in the campaign, and in what one recipient would read of it.
+
+    ours: what the addresses that we put in ourselves begin with; those are not judged.
+    """
+    found = _Found(ours)
     found.feed(content.html or "")
     found.close()
     return [
@@ -40,7 +56,7 @@ def _of_subject(subject: str) -> Iterator[tuple[str, str]]:
     if len(subject) > LONG_SUBJECT:
         yield (
             "subject_long",
-            f"The subject has {len(subject)} characters; most readers show fewer than {LONG_SUBJECT}. Shorten it.",
+            f"The subject has {len(subject)} characters; most mail programs show at most {LONG_SUBJECT}. Shorten it.",
         )
 
 
@@ -73,25 +89,51 @@ def _of_html(html: str, found: "_Found") -> Iterator[tuple[str, str]]:
             f"{found.images_without_alt} of the images have no alt text: where images are blocked, nothing is shown in"
             ' their place. Add alt="…" (alt="" for decoration).',
         )
-    if found.local_addresses:
+    if found.local:
         yield (
             "local_link",
-            f"{found.local_addresses[0]} leads to this machine, not to yours on the internet. Use the public address.",
+            f"{found.local[0]} leads to this machine, not to yours on the internet. Use the public address.",
+        )
+    if found.without_scheme:
+        yield (
+            "no_scheme",
+            f"{found.without_scheme[0]!r} does not say where it leads: in a mail an address begins with https://."
+            " Write all of it.",
+        )
+    if found.unencrypted:
+        yield (
+            "unencrypted",
+            f"{found.unencrypted[0]} begins with http:; many mail programs warn of it, or leave the image out."
+            " Use https: where the site has it.",
         )
 
 
 class _Found(HTMLParser):
     """What the HTML of a mail holds."""
 
-    def __init__(self) -> None:
+    def __init__(self, ours: str | None) -> None:
         super().__init__(convert_charrefs=True)
+        self._ours = ours
         self.images_without_alt = 0
-        self.local_addresses: list[str] = []
+        self.local: list[str] = []
+        self.without_scheme: list[str] = []
+        self.unencrypted: list[str] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         given = dict(attrs)
         if tag == "img" and "alt" not in given:
             self.images_without_alt += 1
-        address = given.get("href") or given.get("src") or ""
+        for name in ("href", "src"):
+            if name in given:
+                self._look_at((given[name] or "").strip())
+
+    def _look_at(self, address: str) -> None:
+        if address.startswith("#") or (self._ours and address.startswith(self._ours)):
+            return
+        short = address[:100]
         if _LOCAL.match(address):
-            self.local_addresses.append(address.strip()[:100])
+            self.local.append(short)
+        elif not _SCHEME.match(address):
+            self.without_scheme.append(short)
+        elif address.lower().startswith("http:"):
+            self.unencrypted.append(short)

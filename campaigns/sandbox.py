@@ -20,6 +20,7 @@ from jinja2.visitor import NodeTransformer
 
 from campaigns.budget import Budget
 from campaigns.filters import FILTERS, TESTS, budget_of, concat, format_text, replace
+from campaigns.mistakes import did_you_mean, in_plain_words
 from campaigns.values import (
     CAMPAIGN_NAMES,
     RECIPIENT_NAMES,
@@ -171,7 +172,8 @@ class Sandbox(ImmutableSandboxedEnvironment):
             tree = _TollBuilder(self).visit(tree)
             code: CodeType = self.compile(tree)
         except TemplateSyntaxError as error:
-            raise TemplateMistake(error.message or "can't be understood", error.lineno) from None
+            told = in_plain_words(error.message or "can't be understood")
+            raise TemplateMistake(told, error.lineno) from None
         except (RecursionError, MemoryError, SyntaxError, OverflowError, ValueError) as error:
             raise TemplateMistake(f"is nested too deeply or too large ({error})", 1) from None
         return Template.from_code(self, code, {}, None)
@@ -423,7 +425,8 @@ def _check(tree: nodes.Template) -> None:
             _refuse(node, "the template is too large")
         match node:
             case nodes.Filter() if node.name not in FILTERS:
-                _refuse(node, f"there is no filter called {node.name!r}")
+                guess = did_you_mean(node.name, FILTERS)
+                _refuse(node, f"there is no filter called {node.name!r}.{guess}")
             case nodes.Test() if node.name not in TESTS:
                 _refuse(node, f"there is no test called {node.name!r}")
             case nodes.For() if node.recursive:
@@ -472,7 +475,8 @@ def _check_field(node: nodes.Getattr, owner: str) -> None:
             _refuse(
                 node,
                 f"a recipient has no {node.attr!r}, only {', '.join(RECIPIENT_NAMES)};"
-                f" an attribute is recipient.attributes.{node.attr}",
+                f" an attribute is recipient.attributes.{node.attr}."
+                + did_you_mean(node.attr, RECIPIENT_NAMES),
             )
         case "campaign" if node.attr not in CAMPAIGN_NAMES:
             _refuse(node, f"a campaign has no {node.attr!r}, only {', '.join(CAMPAIGN_NAMES)}")
@@ -493,7 +497,8 @@ def _check_names(tree: nodes.Template, used: set[str]) -> None:
             _refuse(
                 node,
                 f"there is no {node.name!r}; the names are {', '.join(NAMES)}."
-                f" An attribute is recipient.attributes.{node.name}",
+                f" An attribute is recipient.attributes.{node.name}."
+                + did_you_mean(node.name, NAMES),
             )
     if unknown:
         raise TemplateMistake(f"{', '.join(sorted(unknown))} can't be used", 1)

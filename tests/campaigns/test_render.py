@@ -140,7 +140,7 @@ def test_one_of_html_and_text_is_needed() -> None:
     [
         ("a\n{{ firstname }}", 2, "recipient.attributes.firstname"),
         ("a\nb\n{{ recipient.city }}", 3, "recipient.attributes.city"),
-        ("{{ name", 1, "end of template"),
+        ("{{ name", 1, "never closed"),
         ("\n{% if %}", 2, "Expected an expression"),
         ("{{ 1 }}\n{{ 'a' + 1 }}", 2, "concatenate"),
         ("\n{{ name|nosuch }}", 2, "nosuch"),

@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from accounts import store as accounts
+from assembly import Sendonce
 from audience import store as audiences
 from campaigns import store
 from campaigns.model import Campaign, Content, InDoubtRule, Snapshot
@@ -39,7 +40,7 @@ MOST_TESTS = 5
 
 resource = Resource("campaigns", "What is said")
 
-_OVER = (Status.COMPLETED, Status.FAILED, Status.CANCELLED)
+OVER = (Status.COMPLETED, Status.FAILED, Status.CANCELLED)
 _NOBODY = RecipientView(email="recipient@example.com", name="", attributes={})
 _Ids = Annotated[list[Id], Field(min_length=1, max_length=100)]
 _Subject = Annotated[Line, Field(min_length=1, max_length=1000)]
@@ -157,13 +158,9 @@ def list_campaigns(query: Page) -> CampaignList:
 def create_campaign(body: NewCampaign) -> CampaignAnswer:
     """Make a campaign; its templates are checked at once."""
     house = the_house()
-    given = dict(body) | {
-        "audience_ids": tuple(body.audience_ids),
-        "account_ids": tuple(body.account_ids),
-    }
     with house.database.write(durable=True) as tx:
-        _check_ids(tx, body)
-        return _answer(store.create(tx, CampaignFields(**given), house.clock.now()))
+        check_ids(tx, body)
+        return _answer(store.create(tx, fields_of(body), house.clock.now()))
 
 
 @resource.get("/api/campaigns/<id:id>", CampaignAnswer)
@@ -178,7 +175,7 @@ def change_campaign(path: ById, body: CampaignChanges) -> CampaignAnswer:
     """Change fields of a campaign; runs that were claimed before keep what they have."""
     house = the_house()
     with house.database.write(durable=True) as tx:
-        _check_ids(tx, body)
+        check_ids(tx, body)
         changed = store.update(
             tx,
             path.id,
@@ -193,17 +190,9 @@ def change_campaign(path: ById, body: CampaignChanges) -> CampaignAnswer:
 def delete_campaign(path: ById) -> None:
     """Delete a campaign that no schedule uses."""
     house = the_house()
-    waiting = [
-        s.id for s in house.store.read() if s.campaign_id == path.id and s.status not in _OVER
-    ]
-    kept_by = (
-        f"Schedule {waiting[0]} is still to send it. Delete that schedule first, or give it another"
-        " campaign."
-        if waiting
-        else None
-    )
+    waiting = waiting_schedules(house, path.id)
     with house.database.write(durable=True) as tx:
-        store.delete(tx, path.id, expected_version=expected_version(), kept_by=kept_by)
+        store.delete(tx, path.id, expected_version=expected_version(), kept_by=kept_by(waiting))
 
 
 @resource.post("/api/campaigns/<id:id>/duplicate", CampaignAnswer, status=201)
@@ -247,7 +236,33 @@ def send_test_mails(path: ById, body: TestSend) -> TestResults:
     return TestResults(results=[TestResult.model_validate(result) for result in results])
 
 
-def _check_ids(tx: Tx, body: NewCampaign | CampaignChanges) -> None:
+def fields_of(body: NewCampaign) -> CampaignFields:
+    """Return what the room takes."""
+    given = dict(body) | {
+        "audience_ids": tuple(body.audience_ids),
+        "account_ids": tuple(body.account_ids),
+    }
+    return CampaignFields(**given)
+
+
+def waiting_schedules(house: Sendonce, campaign_id: int) -> list[int]:
+    """Return the schedules that are still to send the campaign."""
+    return [
+        s.id for s in house.store.read() if s.campaign_id == campaign_id and s.status not in OVER
+    ]
+
+
+def kept_by(waiting: Sequence[int]) -> str | None:
+    """Say why a campaign can't be deleted that these schedules are still to send; None without one."""
+    if not waiting:
+        return None
+    return (
+        f"Schedule {waiting[0]} is still to send it. Delete that schedule first, or give it another"
+        " campaign."
+    )
+
+
+def check_ids(tx: Tx, body: NewCampaign | CampaignChanges) -> None:
     """Refuse what only somebody who sees audiences and accounts can see. Raises Invalid."""
     errors: list[FieldError] = []
     given = body.changes()
