@@ -11,6 +11,7 @@ const wants = (document.body.dataset.liveOn ?? "").split(" ").filter(Boolean);
 const runId = document.body.dataset.run;
 
 let paused = false;
+let caughtUp = false;
 let lastAnswer = Date.now();
 
 /** Brings this page's live parts up to date. @returns {Promise<void>} */
@@ -140,6 +141,9 @@ function onMessage({ kind, data }) {
   say("live");
   stale(false);
   if (kind === "scheduler") document.dispatchEvent(new CustomEvent("sendonce:beat", { detail: data }));
+  // Between this page's making and the first news of the stream something may have changed.
+  if (!caughtUp && wants.length) refreshSoon();
+  caughtUp = true;
   const mine = kind === "run" && (runId ? String(data.id) === runId : wants.includes("runs"));
   if (mine || (kind === "schedule" && wants.includes("schedules")) || kind === "again") refreshSoon();
 }
