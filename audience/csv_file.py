@@ -8,42 +8,29 @@ import codecs
 import csv
 import io
 import re
-import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from charset_normalizer import from_bytes
 
+from audience.csv_columns import all_addresses, column_names, roles_of
 from audience.model import NewRecipient, Rejected
 from foundation.errors import Invalid
 
 MAX_LINE = 1_000_000
-MAX_COLUMNS = 500
-MAX_COLUMN_NAME = 200
 
 _DELIMITERS = (",", ";", "\t", "|")
 _WESTERN = ("cp1252", "cp1250", "cp1254", "cp1257")
 _SAMPLE = 64 * 1024
 
-_EMAIL_COLUMNS = frozenset(
-    (
-        "email", "mail", "emailaddress", "mailaddress", "emailadresse", "mailadresse", "adresseemail",
-        "adressemail", "adresseelectronique", "courriel", "correo", "correoelectronico", "email1", "emailid",
-        "indirizzoemail", "emailadres", "epost", "epostadresse", "eposta", "enderecodeemail",
-    )
-)  # fmt: skip
-_NAME_COLUMNS = frozenset(
-    (
-        "name", "fullname", "displayname", "vollername", "vollstandigername", "nom", "nomcomplet", "nombre",
-        "nombrecompleto", "nome", "nomecompleto", "naam", "namn", "navn", "recipientname", "kontaktname",
-    )
-)  # fmt: skip
 
+class CsvFile:
+    """A file that is open: how it is read, what its first row says, and its records, each with its line.
 
-class CsvReader:
-    """The rows of one file. Iterate once; share says how much of the file has been read, 0 to 1."""
+    has_header False: the first row is a person already. None: whether it is shows in it (an address names no column).
+    """
 
-    def __init__(self, path: Path, mapping: Mapping[str, str] | None) -> None:
+    def __init__(self, path: Path, *, has_header: bool | None) -> None:
         self._size = path.stat().st_size
         self.encoding = _encoding_of(path)
         self._bytes = path.open("rb")
@@ -51,7 +38,10 @@ class CsvReader:
             self._lines = _Lines(self._bytes, self.encoding)
             self.delimiter = self._find_delimiter()
             self._records = csv.reader(self._lines, delimiter=self.delimiter)
-            self._roles = _roles(self._header(), mapping or {})
+            self._first = self._find_first()
+            self.has_header = _is_header(self._first[1]) if has_header is None else has_header
+            heading = self._first[1] if self.has_header else [""] * len(self._first[1])
+            self.names = column_names(heading)
         except BaseException:
             self.close()
             raise
@@ -63,16 +53,10 @@ class CsvReader:
     def close(self) -> None:
         self._bytes.close()
 
-    def __enter__(self) -> "CsvReader":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def __iter__(self) -> Iterator[NewRecipient | Rejected]:
-        """Go through the rows; row is the line on which each begins. Raises Invalid where the file can't be read on."""
-        roles, width = self._roles, len(self._roles)
-        email_at = roles.index("email")
+    def records(self) -> Iterator[tuple[int, list[str]] | Rejected]:
+        """Go through the rows that are not blank, each with its line. Raises Invalid where the file breaks off."""
+        if not self.has_header:
+            yield self._first
         while True:
             begins = self._lines.number + 1
             self._lines.quotes = 0
@@ -85,27 +69,8 @@ class CsvReader:
                 continue
             except UnicodeError:
                 raise _unreadable(self._lines.number + 1, self.encoding) from None
-            if not any(cells):
-                continue
-            email = cells[email_at].strip() if email_at < len(cells) else ""
-            wrong = self._misfit(cells, begins, width)
-            if wrong is not None:
-                yield Rejected(row=begins, email=email[:320], reason=wrong)
-                continue
-            yield _recipient(begins, email, cells, roles)
-
-    def _misfit(self, cells: Sequence[str], begins: int, width: int) -> str | None:
-        if len(cells) > width and any(cell.strip() for cell in cells[width:]):
-            return (
-                f"The row has {len(cells)} cells, the header {width}. Put cells that hold"
-                f' "{self.delimiter}" into quotation marks.'
-            )
-        if self._lines.number > begins and self._lines.quotes % 2:
-            return (
-                f"A quotation mark is not closed: the row runs from line {begins} to line"
-                f" {self._lines.number}."
-            )
-        return None
+            if any(cells):
+                yield begins, cells
 
     def _too_large(self, begins: int) -> Rejected:
         return Rejected(
@@ -127,11 +92,11 @@ class CsvReader:
         unquoted = re.sub(r'"[^"]*"', "", first)
         return max(_DELIMITERS, key=unquoted.count)
 
-    def _header(self) -> list[str]:
+    def _find_first(self) -> tuple[int, list[str]]:
         try:
-            header = next(self._records)
-            while not any(cell.strip() for cell in header):
-                header = next(self._records)
+            begins, cells = self._lines.number + 1, next(self._records)
+            while not any(cell.strip() for cell in cells):
+                begins, cells = self._lines.number + 1, next(self._records)
         except StopIteration:
             raise Invalid.field(
                 "file", "The file is empty. Its first line must name the columns, as email,name."
@@ -140,15 +105,70 @@ class CsvReader:
             raise Invalid.field("file", f"Line 1 can't be read as CSV: {error}.") from None
         except UnicodeError:
             raise _unreadable(1, self.encoding) from None
-        return header
+        return begins, cells
 
 
-def read_rows(path: Path, mapping: Mapping[str, str] | None) -> CsvReader:
-    """Open a CSV file. mapping: a column's name -> "email", "name", an attribute's name, or "" to leave it out.
+class CsvReader(CsvFile):
+    """The rows of one file. Iterate once; share says how much of the file has been read, 0 to 1."""
+
+    def __init__(
+        self, path: Path, mapping: Mapping[str, str] | None, *, has_header: bool = True
+    ) -> None:
+        super().__init__(path, has_header=has_header)
+        try:
+            self._roles = roles_of(self.names, mapping or {})
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> "CsvReader":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __iter__(self) -> Iterator[NewRecipient | Rejected]:
+        """Go through the rows; row is the line on which each begins. Raises Invalid where the file can't be read on."""
+        roles, width = self._roles, len(self._roles)
+        email_at = roles.index("email")
+        for record in self.records():
+            if isinstance(record, Rejected):
+                yield record
+                continue
+            begins, cells = record
+            email = cells[email_at].strip() if email_at < len(cells) else ""
+            wrong = self._misfit(cells, begins, width)
+            if wrong is not None:
+                yield Rejected(row=begins, email=email[:320], reason=wrong)
+                continue
+            yield _recipient(begins, email, cells, roles)
+
+    def _misfit(self, cells: Sequence[str], begins: int, width: int) -> str | None:
+        if len(cells) > width and any(cell.strip() for cell in cells[width:]):
+            return (
+                f"The row has {len(cells)} cells, the header {width}. Put cells that hold"
+                f' "{self.delimiter}" into quotation marks.'
+            )
+        if self._lines.number > begins and self._lines.quotes % 2:
+            return (
+                f"A quotation mark is not closed: the row runs from line {begins} to line"
+                f" {self._lines.number}."
+            )
+        return None
+
+
+def read_rows(
+    path: Path, mapping: Mapping[str, str] | None, *, has_header: bool = True
+) -> CsvReader:
+    """Open a CSV file. mapping: as in csv_columns.roles_of. has_header False: its first row is a person already.
 
     Raises Invalid on "file" or "mapping".
     """
-    return CsvReader(path, mapping)
+    return CsvReader(path, mapping, has_header=has_header)
+
+
+def _is_header(cells: Sequence[str]) -> bool:
+    return not any(cell.strip() and all_addresses([cell]) for cell in cells)
 
 
 class _Lines:
@@ -201,78 +221,6 @@ def _recipient(begins: int, email: str, cells: Sequence[str], roles: Sequence[st
         else:
             attributes[role[1:]] = cell
     return NewRecipient(row=begins, email=email, name=name, attributes=attributes)
-
-
-# Columns
-
-
-def _roles(header: Sequence[str], mapping: Mapping[str, str]) -> list[str]:
-    """Say for each column what it is: "email", "name", "" (left out) or "=" and the attribute's name."""
-    names = _column_names(header)
-    unknown = [column for column in mapping if column.strip() not in names]
-    if unknown:
-        raise Invalid.field(
-            "mapping",
-            f"There is no column {unknown[0]!r}. The columns are {', '.join(names)}.",
-        )
-    said = {column.strip(): target.strip() for column, target in mapping.items()}
-    roles = [_role(said[name]) if name in said else None for name in names]
-    for role, known, must in (("email", _EMAIL_COLUMNS, True), ("name", _NAME_COLUMNS, False)):
-        if role in roles:
-            continue
-        fitting = [at for at, r in enumerate(roles) if r is None and _plain(names[at]) in known]
-        if must and len(fitting) != 1:
-            raise _which_address(names, [names[at] for at in fitting])
-        if fitting:
-            roles[fitting[0]] = role
-    whole = [f"={name}" if role is None else role for name, role in zip(names, roles, strict=True)]
-    twice = next((role for role in whole if role and whole.count(role) > 1), None)
-    if twice is not None:
-        raise Invalid.field(
-            "mapping", f"Several columns become {twice.lstrip('=')!r}. Leave one out."
-        )
-    return whole
-
-
-def _role(target: str) -> str:
-    return target if target in ("email", "name", "") else f"={target}"
-
-
-def _column_names(header: Sequence[str]) -> list[str]:
-    if len(header) > MAX_COLUMNS:
-        raise Invalid.field("file", f"Line 1 names {len(header)} columns; at most {MAX_COLUMNS}.")
-    names = [cell.strip() or f"column_{at}" for at, cell in enumerate(header, start=1)]
-    for name in names:
-        if len(name) > MAX_COLUMN_NAME or any(unicodedata.category(c) == "Cc" for c in name):
-            raise Invalid.field(
-                "file",
-                f"Line 1 holds {name[:40]!r}, which is no name for a column."
-                " The first line must name the columns, as email,name.",
-            )
-        if names.count(name) > 1:
-            raise Invalid.field(
-                "file", f"Line 1 names two columns {name!r}. Give each column a name of its own."
-            )
-    return names
-
-
-def _plain(name: str) -> str:
-    letters = unicodedata.normalize("NFD", name.casefold())
-    return "".join(c for c in letters if c.isalnum())
-
-
-def _which_address(names: Sequence[str], fitting: Sequence[str]) -> Invalid:
-    if fitting:
-        return Invalid.field(
-            "mapping",
-            f"Several columns may hold the address: {', '.join(fitting)}. Say which one is the email.",
-        )
-    shown = ", ".join(name[:40] for name in names[:20])
-    return Invalid.field(
-        "file",
-        f"Line 1 names no column for the address. Call one of the columns email, or say which it is"
-        f" in the mapping. The columns are {shown}.",
-    )
 
 
 # Encodings

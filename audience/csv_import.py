@@ -8,6 +8,7 @@ import io
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice
 from pathlib import Path
@@ -18,6 +19,7 @@ from sqlalchemy import Row, insert, select, update
 from audience.csv_file import CsvReader, read_rows
 from audience.model import Added, Import, ImportStatus, NewRecipient, Rejected
 from audience.store import add_recipients, get_audience, would_add
+from audience.suppressions import which_suppressed
 from audience.tables import import_rejections, imports
 from foundation.clock import Clock
 from foundation.errors import Invalid, NotFound, SendonceError
@@ -36,6 +38,7 @@ __all__ = [
     "rejections",
     "run_import",
     "running_import",
+    "running_imports",
     "start_import",
 ]
 
@@ -85,21 +88,25 @@ def run_import(
     mapping: Mapping[str, str] | None,
     clock: Clock,
     *,
+    has_header: bool = True,
+    in_detail: bool = False,
     stopping: threading.Event | None = None,
     must_wait: Callable[[Tx], bool] = lambda tx: False,
     on_progress: Callable[[Import], None] = lambda found: None,
 ) -> Import:
     """Bring the file's rows into the audience, or for a dry run count what would come of it.
 
-    must_wait is asked in each batch's transaction: true while a run's audience is being materialised. Returns the
-    import as it ended: completed; or failed with a sentence in detail, when the file can't be read on or stopping was
-    set. What was imported until then stays. Raises NotFound when the audience, and the import with it, was deleted.
+    in_detail also counts duplicates and suppressed people, for which it keeps a number for each address in memory; a
+    dry run always does. must_wait is asked in each batch's transaction: true while a run's audience is being
+    materialised. Returns the import as it ended: completed; or failed with a sentence in detail, when the file can't
+    be read on or stopping was set. What was imported until then stays. Raises NotFound when the audience, and the
+    import with it, was deleted.
     """
     stopping = stopping or threading.Event()
     try:
-        with closing(read_rows(path, mapping)) as reader:
+        with closing(read_rows(path, mapping, has_header=has_header)) as reader:
             detail = _import_all(
-                database, import_id, reader, clock, stopping, must_wait, on_progress
+                database, import_id, reader, clock, in_detail, stopping, must_wait, on_progress
             )
     except SendonceError as error:
         message = error.errors[0].message if isinstance(error, Invalid) else error.message
@@ -135,6 +142,14 @@ def running_import(tx: Tx, audience_id: int) -> int | None:
     return found
 
 
+def running_imports(tx: Tx) -> list[Import]:
+    """Return all imports that still run, dry runs left out, oldest first."""
+    query = select(imports).where(
+        imports.c.status == ImportStatus.RUNNING, imports.c.dry_run.is_(False)
+    )
+    return [_import(row) for row in tx.execute(query.order_by(imports.c.id))]
+
+
 def rejections(tx: Tx, import_id: int, *, after: int | None, limit: int) -> list[Rejected]:
     """Return a page of the rows that were not taken, by line, after the line that ended the page before.
 
@@ -166,12 +181,13 @@ def _import_all(
     import_id: int,
     reader: CsvReader,
     clock: Clock,
+    in_detail: bool,
     stopping: threading.Event,
     must_wait: Callable[[Tx], bool],
     on_progress: Callable[[Import], None],
 ) -> str | None:
     rows = iter(reader)
-    seen: set[int] = set()
+    intake = _Intake(in_detail=in_detail)
     while not stopping.is_set() and (batch := list(islice(rows, BATCH))):
         new = [row for row in batch if isinstance(row, NewRecipient)]
         misfits = [row for row in batch if isinstance(row, Rejected)]
@@ -181,7 +197,8 @@ def _import_all(
                 found = get_import(tx, import_id)
                 waits = not found.dry_run and must_wait(tx)
                 if not waits:
-                    on_progress(_take(tx, found, new, misfits, seen, reader.share, clock.now()))
+                    taken = intake.take(tx, found, new, misfits, clock.now())
+                    on_progress(_note_progress(tx, found, taken, reader.share))
             if not waits:
                 break
             clock.wait(stopping, _RETRY)
@@ -190,21 +207,54 @@ def _import_all(
     return f"The file was read as {reader.encoding}."
 
 
-def _take(
-    tx: Tx,
-    found: Import,
-    new: Sequence[NewRecipient],
-    misfits: Sequence[Rejected],
-    seen: set[int],
-    share: float,
-    now: datetime,
-) -> Import:
-    if found.dry_run:
-        outcome = would_add(tx, found.audience_id, new, seen)
-    else:
-        outcome = add_recipients(tx, found.audience_id, new, now)
-    _note_rejections(tx, found.id, [*misfits, *outcome.rejected])
-    return _note_progress(tx, found, outcome, len(misfits), share)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Taken:
+    """What came of one batch."""
+
+    added: int
+    updated: int
+    rejected: int
+    duplicates: int | None
+    suppressed: int | None
+
+
+class _Intake:
+    """Takes a file's batches, and remembers what came already: a number for each address."""
+
+    def __init__(self, *, in_detail: bool) -> None:
+        self._in_detail = in_detail
+        self._would_be_there: set[int] = set()
+        self._came: set[int] = set()
+
+    def take(
+        self,
+        tx: Tx,
+        found: Import,
+        new: Sequence[NewRecipient],
+        misfits: Sequence[Rejected],
+        now: datetime,
+    ) -> _Taken:
+        if found.dry_run:
+            outcome = would_add(tx, found.audience_id, new, self._would_be_there)
+        else:
+            outcome = add_recipients(tx, found.audience_id, new, now)
+        _note_rejections(tx, found.id, [*misfits, *outcome.rejected])
+        duplicates, suppressed = (
+            self._details(tx, outcome) if self._in_detail or found.dry_run else (None, None)
+        )
+        return _Taken(
+            added=outcome.added,
+            updated=outcome.updated,
+            rejected=len(misfits) + len(outcome.rejected),
+            duplicates=duplicates,
+            suppressed=suppressed,
+        )
+
+    def _details(self, tx: Tx, outcome: Added) -> tuple[int, int]:
+        by_number = {hash(key): key for key in outcome.keys}
+        first_seen = [key for number, key in by_number.items() if number not in self._came]
+        self._came.update(by_number)
+        return len(outcome.keys) - len(first_seen), len(which_suppressed(tx, first_seen))
 
 
 def _note_rejections(tx: Tx, import_id: int, rejected: Sequence[Rejected]) -> None:
@@ -221,19 +271,25 @@ def _note_rejections(tx: Tx, import_id: int, rejected: Sequence[Rejected]) -> No
         tx.execute(insert(import_rejections), rows)
 
 
-def _note_progress(tx: Tx, found: Import, outcome: Added, misfits: int, share: float) -> Import:
+def _note_progress(tx: Tx, found: Import, taken: _Taken, share: float) -> Import:
     row = tx.execute(
         update(imports)
         .where(imports.c.id == found.id)
         .values(
             progress=share,
-            added=found.added + outcome.added,
-            updated=found.updated + outcome.updated,
-            rejected=found.rejected + misfits + len(outcome.rejected),
+            added=found.added + taken.added,
+            updated=found.updated + taken.updated,
+            rejected=found.rejected + taken.rejected,
+            duplicates=_sum(found.duplicates, taken.duplicates),
+            suppressed=_sum(found.suppressed, taken.suppressed),
         )
         .returning(imports)
     ).one()
     return _import(row)
+
+
+def _sum(before: int | None, more: int | None) -> int | None:
+    return None if more is None else (before or 0) + more
 
 
 def _finish(database: Database, import_id: int, status: ImportStatus, detail: str | None) -> Import:
@@ -255,6 +311,8 @@ def _import(row: Row[Any]) -> Import:
         added=row.added,
         updated=row.updated,
         rejected=row.rejected,
+        duplicates=row.duplicates,
+        suppressed=row.suppressed,
         detail=row.detail,
         created_at=row.created_at,
     )

@@ -1,7 +1,7 @@
 """Who may be written to, and who may not."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -52,11 +52,12 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Added:
-    """What came of giving recipients to an audience."""
+    """What came of giving recipients to an audience. keys: the address key of each row that was taken."""
 
     added: int
     updated: int
     rejected: tuple[Rejected, ...]
+    keys: tuple[str, ...] = field(default=(), compare=False, repr=False)
 
 
 class SuppressionReason(StrEnum):
@@ -84,7 +85,11 @@ class ImportStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Import:
-    """A CSV file on its way into an audience. progress is the share of the file that is through, 0 to 1."""
+    """A CSV file on its way into an audience. progress is the share of the file that is through, 0 to 1.
+
+    duplicates counts the rows taken whose address an earlier row has (they are among updated), suppressed the people
+    taken who get no mail; None where nobody asked for them.
+    """
 
     id: int
     audience_id: int
@@ -94,5 +99,7 @@ class Import:
     added: int
     updated: int
     rejected: int
+    duplicates: int | None
+    suppressed: int | None
     detail: str | None
     created_at: datetime

@@ -34,6 +34,7 @@ MAX_ATTRIBUTES_BYTES = 16 * 1024
 MAX_DEPTH = 20
 _IN_LIST = 500
 _NAMED = 5
+_LAST_CHARACTER = "\U0010ffff"
 _T = TypeVar("_T")
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
@@ -158,7 +159,7 @@ def add_recipients(tx: Tx, audience_id: int, new: Sequence[NewRecipient], now: d
     added = len(rows.keys() - there.keys())
     _upsert(tx, audience_id, list(rows.values()), now)
     _count(tx, audience_id, added)
-    return _added(added, len(accepted) - len(too_large), [*rejected, *too_large])
+    return _added(added, accepted, rejected, too_large)
 
 
 def would_add(tx: Tx, audience_id: int, new: Sequence[NewRecipient], seen: set[int]) -> Added:
@@ -172,7 +173,7 @@ def would_add(tx: Tx, audience_id: int, new: Sequence[NewRecipient], seen: set[i
     rows, too_large = _brought_up_to_date(accepted, there)
     fresh = {hash(key) for key in rows.keys() - there.keys()} - seen
     seen |= fresh
-    return _added(len(fresh), len(accepted) - len(too_large), [*rejected, *too_large])
+    return _added(len(fresh), accepted, rejected, too_large)
 
 
 def list_recipients(
@@ -218,6 +219,30 @@ def find_everywhere(tx: Tx, address_key: str) -> list[Recipient]:
     """Return the person's entries in all audiences."""
     query = select(recipients).where(recipients.c.address_key == address_key)
     return [_recipient(row) for row in tx.execute(query.order_by(recipients.c.id))]
+
+
+def look_for(tx: Tx, q: str, *, limit: int) -> list[Recipient]:
+    """Return an entry of each of the first people whose address begins with q, then of those in which it stands."""
+    q = q.strip().casefold()
+    if not q:
+        return []
+    key = recipients.c.address_key
+    begins = key.between(q, q + _LAST_CHARACTER)
+    found = _people(tx, begins, limit)
+    if len(found) < limit:
+        within = key.contains(q, autoescape=True) & ~begins
+        found |= _people(tx, within, limit - len(found))
+    return list(found.values())
+
+
+def _people(tx: Tx, where: ColumnElement[bool], limit: int) -> dict[str, Recipient]:
+    # The keys alone first: they stand in an index, which a search that finds nobody reads to its end.
+    keys = select(recipients.c.address_key).where(where).distinct().order_by("address_key")
+    entries = select(recipients).where(
+        recipients.c.address_key.in_(tx.scalars(keys.limit(limit)).all())
+    )
+    rows = tx.execute(entries.order_by(recipients.c.address_key, recipients.c.id.desc()))
+    return {row.address_key: _recipient(row) for row in rows}
 
 
 def first_member(tx: Tx, audience_ids: Sequence[int]) -> Recipient | None:
@@ -328,9 +353,16 @@ def _checked(row: NewRecipient) -> _Accepted | str:
     )
 
 
-def _added(added: int, taken: int, rejected: Sequence[Rejected]) -> Added:
-    in_order = tuple(sorted(rejected, key=lambda row: row.row))
-    return Added(added=added, updated=taken - added, rejected=in_order)
+def _added(
+    added: int,
+    accepted: Sequence[_Accepted],
+    rejected: Sequence[Rejected],
+    too_large: Sequence[Rejected],
+) -> Added:
+    left_out = {row.row for row in too_large}
+    keys = tuple(row.address_key for row in accepted if row.row not in left_out)
+    in_order = tuple(sorted([*rejected, *too_large], key=lambda row: row.row))
+    return Added(added=added, updated=len(keys) - added, rejected=in_order, keys=keys)
 
 
 def _brought_up_to_date(

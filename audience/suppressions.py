@@ -6,10 +6,10 @@ from typing import Any
 
 from sqlalchemy import Row, delete, exists, func, select
 
-from audience.model import Suppression, SuppressionReason
+from audience.model import Rejected, Suppression, SuppressionReason
 from audience.tables import recipients, suppressions
 from foundation.errors import NotFound
-from mail.address import normalise
+from mail.address import normalise, normalise_fast
 from storage.database import Tx, insert_into
 
 _IN_LIST = 500
@@ -28,6 +28,30 @@ def add(tx: Tx, email: str, reason: SuppressionReason, now: datetime) -> Suppres
     )
     there = select(suppressions).where(suppressions.c.address_key == address.key)
     return _suppression(tx.execute(there).one())
+
+
+def add_all(
+    tx: Tx, emails: Sequence[str], reason: SuppressionReason, now: datetime
+) -> tuple[int, list[Rejected]]:
+    """Suppress addresses, and return how many were not yet, and those that are none; row is the place, from 1."""
+    rows: dict[str, str] = {}
+    rejected: list[Rejected] = []
+    for row, email in enumerate(emails, start=1):
+        address = normalise_fast(email)
+        if isinstance(address, str):
+            rejected.append(Rejected(row=row, email=email[:320], reason=address))
+        else:
+            rows.setdefault(address.key, address.written)
+    there = which_suppressed(tx, list(rows))
+    new = [
+        {"email": written, "address_key": key, "reason": reason, "created_at": now}
+        for key, written in rows.items()
+        if key not in there
+    ]
+    if new:
+        insertion = insert_into(tx, suppressions)
+        tx.execute(insertion.on_conflict_do_nothing(index_elements=["address_key"]), new)
+    return len(new), rejected
 
 
 def find(tx: Tx, email: str) -> Suppression | None:
@@ -54,6 +78,19 @@ def list_(tx: Tx, *, q: str | None, after: int | None, limit: int) -> list[Suppr
         query = query.where(suppressions.c.address_key.contains(looked_for, autoescape=True))
     rows = tx.execute(query.order_by(suppressions.c.id.desc()).limit(limit))
     return [_suppression(row) for row in rows]
+
+
+def look_for(tx: Tx, q: str, *, limit: int) -> list[Suppression]:
+    """Return those of the suppressed addresses in which q stands, by address."""
+    key = suppressions.c.address_key
+    query = select(suppressions).where(key.contains(q.strip().casefold(), autoescape=True))
+    return [_suppression(row) for row in tx.execute(query.order_by(key).limit(limit))]
+
+
+def count(tx: Tx) -> int:
+    """Count the suppressed addresses."""
+    found: int = tx.execute(select(func.count()).select_from(suppressions)).scalar_one()
+    return found
 
 
 def is_suppressed(tx: Tx, address_key: str) -> bool:

@@ -65,6 +65,9 @@ imports = Table(
     Column("added", Integer, nullable=False),
     Column("updated", Integer, nullable=False),
     Column("rejected", Integer, nullable=False),
+    # Of what was taken; null where nobody counted.
+    Column("duplicates", Integer),
+    Column("suppressed", Integer),
     Column("detail", String(1000)),
     # Which process works on it: one whose process died has failed.
     Column("boot_id", String(64)),

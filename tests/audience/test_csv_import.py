@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from audience import csv_import, store
-from audience.model import Import, ImportStatus, Rejected
+from audience import csv_import, store, suppressions
+from audience.model import Import, ImportStatus, Rejected, SuppressionReason
 from foundation.errors import NotFound
 from storage.database import Database
 from tests.audience.builders import add, an_audience
@@ -229,3 +229,49 @@ def test_half_a_character_in_a_rejected_row_does_no_harm(
 
     assert done.status in (ImportStatus.COMPLETED, ImportStatus.FAILED)
     assert done.rejected + (done.status is ImportStatus.FAILED) == 1
+
+
+def test_an_import_in_detail_counts_repeats_and_who_gets_no_mail(
+    tmp_path: Path, database: Database
+) -> None:
+    with database.write(durable=False) as tx:
+        add(tx, 1, ["bob@example.com"])
+        suppressions.add(tx, "ADA@example.com", SuppressionReason.MANUAL, NOON)
+        suppressions.add(tx, "else@example.com", SuppressionReason.MANUAL, NOON)
+    text = "email\nada@example.com\nbob@example.com\nBob@example.com\nada@example.com\ncy@example.com\nno\n"
+    path = a_file(tmp_path, text)
+
+    tried = imported(database, path, dry_run=True)
+    started = begun(database)
+    done = csv_import.run_import(database, started.id, path, None, FakeClock(), in_detail=True)
+
+    for one in (tried, done):
+        assert (one.added, one.updated, one.rejected) == (2, 3, 1)
+        assert (one.duplicates, one.suppressed) == (2, 1)
+
+
+def test_repeats_are_known_across_batches(
+    tmp_path: Path, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(csv_import, "BATCH", 1)
+    text = "email\nada@example.com\nbob@example.com\nada@example.com\n"
+
+    tried = imported(database, a_file(tmp_path, text), dry_run=True)
+
+    assert (tried.added, tried.updated, tried.duplicates) == (2, 1, 1)
+
+
+def test_an_import_that_is_not_in_detail_does_not_pretend(
+    tmp_path: Path, database: Database
+) -> None:
+    done = imported(database, a_file(tmp_path, MIXED))
+
+    assert (done.duplicates, done.suppressed) == (None, None)
+
+
+def test_imports_that_run_are_listed_without_dry_runs(database: Database) -> None:
+    started = begun(database)
+    begun(database, dry_run=True)
+
+    with database.read() as tx:
+        assert csv_import.running_imports(tx) == [started]

@@ -362,3 +362,19 @@ def test_the_counter_is_always_the_number_of_rows(tx: Tx, calls: list[list[str]]
     assert (
         counted == len(_emails(tx, made.id)) == len({e.lower() for c in calls for e in c} - {"no"})
     )
+
+
+def test_people_are_found_by_the_beginning_of_their_address_first(tx: Tx) -> None:
+    first, second = an_audience(tx), an_audience(tx, "Others")
+    add(tx, first.id, ["xann@example.com", "ann@example.com", "bob@example.com"])
+    add(tx, second.id, ["ANN@example.com", "annika@example.com"])
+
+    found = store.look_for(tx, " Ann", limit=9)
+
+    assert [r.address_key for r in found] == [
+        "ann@example.com",
+        "annika@example.com",
+        "xann@example.com",
+    ]
+    assert len(store.look_for(tx, "example", limit=2)) == 2
+    assert store.look_for(tx, "%", limit=9) == store.look_for(tx, " ", limit=9) == []

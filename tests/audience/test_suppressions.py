@@ -78,3 +78,24 @@ def test_of_many_keys_the_suppressed_ones_are_told_with_their_reason(tx: Tx) -> 
         "p1400@example.com": SuppressionReason.COMPLAINED,
     }
     assert suppressions.which_suppressed(tx, []) == {}
+
+
+def test_many_addresses_are_suppressed_at_once_and_none_twice(tx: Tx) -> None:
+    suppressions.add(tx, "ada@example.com", SuppressionReason.BOUNCED, NOON)
+    given = ["ADA@example.com", "bob@example.com", "nobody", "Bob@Example.com", "cy@example.com"]
+
+    added, rejected = suppressions.add_all(tx, given, MANUAL, NOON)
+
+    assert added == 2
+    assert [(r.row, r.email) for r in rejected] == [(3, "nobody")]
+    ada = suppressions.find(tx, "ada@example.com")
+    assert ada is not None
+    assert ada.reason is SuppressionReason.BOUNCED
+    assert suppressions.add_all(tx, [], MANUAL, NOON) == (0, [])
+
+
+def test_suppressed_addresses_are_found_by_a_part(tx: Tx) -> None:
+    suppressions.add_all(tx, ["bob@example.com", "a_da@example.com"], MANUAL, NOON)
+
+    assert [s.email for s in suppressions.look_for(tx, "A_DA", limit=9)] == ["a_da@example.com"]
+    assert len(suppressions.look_for(tx, "example", limit=1)) == 1
