@@ -19,14 +19,13 @@ pytestmark = pytest.mark.processes
 
 def test_it_goes_on_serving_until_it_is_told_to_stop(tmp_path: Path) -> None:
     with _a_demo(tmp_path, "--recipients", "20") as (demo, log):
-        wait_until(lambda: "goes on serving" in log.read_text(), "the demo is through")
+        wait_until(lambda: "/setup?token=" in log.read_text(), "the demo is through")
 
-        command = re.search(r"'(Authorization: Bearer \S+)' (http://\S+/api/runs)", log.read_text())
-        assert command is not None
-        name, _, value = command[1].partition(": ")
-        request = urllib.request.Request(command[2], headers={name: value})
-        with urllib.request.urlopen(request, timeout=5) as answer:
-            assert b'"sent":20' in answer.read()
+        link = re.search(r"^http://\S+/setup\?token=\S+$", log.read_text(), re.MULTILINE)
+        assert link is not None
+        browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
+        with browser.open(link[0], timeout=5) as page:
+            assert b"20 sent" in page.read()
 
         demo.send_signal(signal.SIGINT)
         assert demo.wait(timeout=10) == 0

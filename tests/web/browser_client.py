@@ -21,10 +21,10 @@ class BrowserClient:
     """Opens pages and sends forms; follows nothing by itself."""
 
     def __init__(self, client: FlaskClient) -> None:
-        self._client = client
+        self.client = client
 
     def get(self, path: str, **kwargs: Any) -> TestResponse:
-        return self._client.get(path, headers={"Accept": "text/html"}, **kwargs)
+        return self.client.get(path, headers={"Accept": "text/html"}, **kwargs)
 
     def token(self) -> str:
         """Return the token that forms of this session carry."""
@@ -44,11 +44,11 @@ class BrowserClient:
     ) -> TestResponse:
         """Send a form as a page of this session has it."""
         data = {"csrf_token": self.token()} | (fields or {})
-        return self._client.post(path, data=data, headers={"Accept": "text/html"}, **kwargs)
+        return self.client.post(path, data=data, headers={"Accept": "text/html"}, **kwargs)
 
     def post_raw(self, path: str, fields: dict[str, Any], **headers: str) -> TestResponse:
         """Send just these fields."""
-        return self._client.post(path, data=fields, headers={"Accept": "text/html"} | headers)
+        return self.client.post(path, data=fields, headers={"Accept": "text/html"} | headers)
 
 
 def signed_in(house: Sendonce, *, role: Role = Role.ADMIN) -> BrowserClient:

@@ -1,3 +1,4 @@
+import re
 from datetime import timedelta
 
 import pytest
@@ -7,6 +8,7 @@ from assembly import Sendonce
 from identity import tokens
 from identity.model import Role
 from tests.house import bearer
+from tests.web.browser_client import signed_in
 from web.server import build_flask
 
 OPEN_TO_ALL = {
@@ -15,9 +17,31 @@ OPEN_TO_ALL = {
     "/metrics",
     "/u/<token>",
     "/",
-    "/automation",
-    "/static/<path:filename>",
+    "/login",
+    "/logout",
+    "/setup",
+    "/static/<mark>/<path:name>",
 }
+SHOWS_TO_VIEWERS = {"/campaigns/preview"}
+"""POSTs that change nothing."""
+OWN_AFFAIRS = {"/settings/profile", "/settings/profile/password", "/settings/profile/looks"}
+"""What everybody may change about themselves."""
+
+_PLACE = re.compile(r"<(?:(\w+):)?\w+>")
+
+
+def routes_of(house: Sendonce) -> list[tuple[str, str, str]]:
+    """Return each method and rule of the application, with a path that it answers."""
+    return [
+        (
+            method,
+            rule.rule,
+            _PLACE.sub(lambda m: "1" if m[1] == "id" else "a@example.com", rule.rule),
+        )
+        for rule in build_flask(house).url_map.iter_rules()
+        for method in rule.methods or ()
+        if method not in ("HEAD", "OPTIONS")
+    ]
 
 
 def a_token(house: Sendonce, role: Role, *, good_for: timedelta | None = None) -> str:
@@ -31,25 +55,57 @@ def a_token(house: Sendonce, role: Role, *, good_for: timedelta | None = None) -
 def test_every_route_asks_for_a_token_or_is_in_the_short_list(
     house: Sendonce, stranger: FlaskClient
 ) -> None:
-    routes = [
-        (method, rule.rule)
-        for rule in build_flask(house).url_map.iter_rules()
-        for method in rule.methods or ()
-        if method not in ("HEAD", "OPTIONS")
-    ]
+    routes = routes_of(house)
 
-    closed = [(m, r) for m, r in routes if r not in OPEN_TO_ALL]
-    answers = {
-        (method, rule): stranger.open(
-            rule.replace("<id:id>", "1").replace("<path:email>", "a@example.com"), method=method
-        )
-        for method, rule in closed
-    }
+    closed = [(method, path) for method, rule, path in routes if rule not in OPEN_TO_ALL]
+    answers = {where: stranger.open(where[1], method=where[0]) for where in closed}
 
-    assert len(closed) > 40
+    assert len(closed) > 80
     assert {a.status_code for a in answers.values()} == {401}
     assert {a.headers["WWW-Authenticate"] for a in answers.values()} == {"Bearer"}
-    assert {rule for _, rule in routes} >= OPEN_TO_ALL
+    assert {rule for _, rule, _ in routes} >= OPEN_TO_ALL
+
+
+def test_a_viewer_in_a_browser_changes_nothing_by_any_form(house: Sendonce) -> None:
+    viewer = signed_in(house, role=Role.VIEWER)
+    token = viewer.token()
+    forms = [
+        (rule, path)
+        for method, rule, path in routes_of(house)
+        if method == "POST" and not rule.startswith("/api/") and rule not in OPEN_TO_ALL
+    ]
+
+    answers = {rule: viewer.post_raw(path, {"csrf_token": token}) for rule, path in forms}
+
+    assert len(forms) > 10
+    assert {rule for rule, answer in answers.items() if answer.status_code != 403} <= (
+        SHOWS_TO_VIEWERS | OWN_AFFAIRS
+    )
+
+
+def test_a_form_without_its_token_does_nothing(house: Sendonce) -> None:
+    admin = signed_in(house)
+    forms = [
+        (rule, path)
+        for method, rule, path in routes_of(house)
+        if method == "POST" and not rule.startswith("/api/") and rule != "/u/<token>"
+    ]
+
+    answers = {rule: admin.post_raw(path, {}) for rule, path in forms}
+
+    assert {rule: a.status_code for rule, a in answers.items() if a.status_code != 400} == {}
+
+
+def test_the_api_takes_a_session_only_with_the_token_of_its_pages(house: Sendonce) -> None:
+    admin = signed_in(house)
+
+    forged = admin.client.post("/api/audiences", json={"name": "R"})
+    own = admin.client.post(
+        "/api/audiences", json={"name": "R"}, headers={"X-CSRF-Token": admin.token()}
+    )
+
+    assert (forged.status_code, own.status_code) == (400, 201)
+    assert admin.client.get("/api/audiences").status_code == 200
 
 
 def test_a_stranger_does_not_learn_which_calls_there_are(stranger: FlaskClient) -> None:

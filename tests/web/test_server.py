@@ -1,33 +1,54 @@
-import html
+import gzip
 import io
+import re
 import tomllib
 from pathlib import Path
 
 import pytest
 from flask.testing import FlaskClient
 
+from assembly import Sendonce
 from foundation.version import VERSION
+from tests.web.browser_client import a_stranger, signed_in
+from web.server import build_flask
 from web.strict_json import MOST_BYTES
 
 
-@pytest.mark.parametrize("path", ["/", "/automation"])
-def test_a_person_who_opens_the_server_sees_what_it_is(stranger: FlaskClient, path: str) -> None:
-    page = stranger.get(path)
+def test_who_opens_the_server_is_led_to_automation_and_there_to_sign_in(house: Sendonce) -> None:
+    stranger = a_stranger(house)
 
-    assert page.status_code == 200
-    assert VERSION in page.text
-    assert "/static/css/plain.css" in page.text
+    first = stranger.get("/")
+    then = stranger.get(first.headers["Location"])
+
+    assert (first.status_code, first.headers["Location"]) == (303, "/automation")
+    assert (then.status_code, then.headers["Location"]) == (303, "/login?next=%2Fautomation")
+    assert "There is no user yet" in stranger.get(then.headers["Location"]).text
 
 
-def test_the_front_page_says_how_to_fetch_the_description_with_a_token(
-    stranger: FlaskClient,
+def test_what_is_not_there_is_a_page_for_a_person_and_a_problem_for_a_program(
+    house: Sendonce, client: FlaskClient
 ) -> None:
-    page = html.unescape(stranger.get("/", headers={"Host": "127.0.0.1:9000"}).text)
+    person = signed_in(house).get("/nothing")
+    program = client.get("/nothing")
 
-    assert (
-        'curl -H "Authorization: Bearer $TOKEN" -o api.html http://127.0.0.1:9000/api/docs' in page
-    )
-    assert "href=/api" not in page
+    assert (person.status_code, person.mimetype) == (404, "text/html")
+    assert "There is nothing at this address" in person.text
+    assert (program.status_code, program.mimetype) == (404, "application/problem+json")
+
+
+def test_files_are_kept_for_ever_under_the_hash_of_them_all(house: Sendonce) -> None:
+    page = a_stranger(house).get("/login").text
+    [address] = set(re.findall(r'href="(/static/[0-9a-f]{12}/css/app\.css)"', page))
+    client = build_flask(house).test_client()
+
+    kept = client.get(address, headers={"Accept-Encoding": "gzip"})
+    old = client.get("/static/of-before/css/app.css")
+
+    assert (kept.status_code, kept.mimetype) == (200, "text/css")
+    assert "immutable" in kept.headers["Cache-Control"]
+    assert gzip.decompress(kept.data) == old.data
+    assert old.headers["Cache-Control"] == "no-cache"
+    assert client.get("/static/x/../../app.py").status_code == 404
 
 
 @pytest.mark.parametrize("path", ["/", "/api/runs", "/api/nothing", "/healthz", "/u/x"])
