@@ -11,7 +11,7 @@ from audience.model import Audience, NewRecipient, Recipient
 from delivery import reads
 from foundation.errors import FieldError, Invalid, TooLarge
 from storage.database import Tx
-from web.api.imports import fail_orphans
+from web import importing
 from web.csv_answers import PAGE, csv_answer, pages
 from web.current import the_house
 from web.fields import (
@@ -198,7 +198,7 @@ def delete_audience(path: ById) -> None:
     """Delete an audience that no campaign uses, and its recipients."""
     with the_house().database.write(durable=True) as tx:
         store.delete_audience(
-            tx, path.id, expected_version=expected_version(), kept_by=_kept_by(tx, path.id)
+            tx, path.id, expected_version=expected_version(), kept_by=kept_by(tx, path.id)
         )
 
 
@@ -267,8 +267,9 @@ def _answer(tx: Tx, audience_id: int) -> AudienceAnswer:
     return AudienceAnswer.model_validate(audience)
 
 
-def _kept_by(tx: Tx, audience_id: int) -> str | None:
-    fail_orphans(tx)
+def kept_by(tx: Tx, audience_id: int) -> str | None:
+    """Say what needs an audience just now, so that it can't be deleted; None where nothing does."""
+    importing.fail_orphans(tx)
     import_id = csv_import.running_import(tx, audience_id)
     if import_id is not None:
         return f"Import {import_id} still brings people into this audience. Wait for its end."

@@ -6,24 +6,17 @@ import tempfile
 from pathlib import Path
 from typing import Annotated
 
-from flask import Response, current_app
+from flask import Response
 from flask_openapi.models.file import FileStorage
-from pydantic import BeforeValidator, PlainValidator, WithJsonSchema
+from pydantic import BeforeValidator, Field, PlainValidator, WithJsonSchema
 
-from assembly import Sendonce
 from audience import csv_import, store
-from audience.model import Import, ImportStatus, Rejected
-from delivery import reads
-from foundation.errors import NotFound
-from foundation.log import log_for
-from storage.aliveness import boot_id, process_lives
-from storage.database import Tx
+from audience.model import ImportStatus, Rejected
+from web import importing
 from web.csv_answers import PAGE, csv_answer, pages
 from web.current import the_house
 from web.fields import Answer, Body, ById, Id, Instant
 from web.openapi import Resource
-
-log = log_for(__name__)
 
 resource = Resource("imports", "CSV files on their way into an audience")
 
@@ -76,6 +69,8 @@ class ImportAnswer(Answer):
     added: int
     updated: int
     rejected: int
+    duplicates: int | None = Field(description="Rows taken whose address an earlier row has")
+    suppressed: int | None = Field(description="People taken who get no mail")
     detail: str | None
     created_at: Instant
 
@@ -83,43 +78,22 @@ class ImportAnswer(Answer):
 @resource.post("/api/audiences/<id:id>/import", ImportAnswer, status=202)
 def start_import(path: ById, form: ImportForm) -> ImportAnswer:
     """Begin to import a CSV file; GET /api/imports/{id} says how far it is."""
-    house = the_house()
-    with house.database.read() as tx:
+    with the_house().database.read() as tx:
         store.get_audience(tx, path.id)
     file = _kept(form.file)
-    running = _running()
-    running.add(file)
+    source = importing.Source(file=file, mapping=form.mapping)
     try:
-        # What is wrong with the file as a whole is said at once.
-        csv_import.read_rows(file, form.mapping).close()
-        with house.database.write(durable=True) as tx:
-            begun = csv_import.start_import(
-                tx,
-                path.id,
-                dry_run=form.dry_run,
-                boot_id=boot_id(),
-                pid=os.getpid(),
-                now=house.clock.now(),
-            )
+        begun = importing.begin(path.id, source, dry_run=form.dry_run, when_done=file.unlink)
     except BaseException:
-        running.discard(file)
         file.unlink()
         raise
-    _run_later(house, begun, file, form.mapping, running)
     return ImportAnswer.model_validate(begun)
 
 
 @resource.get("/api/imports/<id:id>", ImportAnswer)
 def get_import(path: ById) -> ImportAnswer:
     """Show how far an import is."""
-    house = the_house()
-    with house.database.read() as tx:
-        found = csv_import.get_import(tx, path.id)
-    if found.status is ImportStatus.RUNNING:
-        with house.database.write(durable=False) as tx:
-            fail_orphans(tx)
-            found = csv_import.get_import(tx, path.id)
-    return ImportAnswer.model_validate(found)
+    return ImportAnswer.model_validate(importing.how_far(path.id))
 
 
 @resource.get("/api/imports/<id:id>/rejected.csv", "text/csv")
@@ -137,50 +111,8 @@ def rejected_csv(path: ById) -> Response:
     return csv_answer(f"import-{path.id}-rejected", ("row", "email", "reason"), rows)
 
 
-def fail_orphans(tx: Tx) -> None:
-    """Mark the imports failed whose process has died."""
-    csv_import.fail_orphans(tx, boot_id=boot_id(), alive=_is_alive)
-
-
 def _kept(upload: FileStorage) -> Path:
     descriptor, name = tempfile.mkstemp(prefix="sendonce-import-", suffix=".csv")
     with os.fdopen(descriptor, "wb") as file:
         upload.save(file)
     return Path(name)
-
-
-def _run_later(
-    house: Sendonce,
-    begun: Import,
-    file: Path,
-    mapping: dict[str, str] | None,
-    running: set[Path],
-) -> None:
-    def must_wait(tx: Tx) -> bool:
-        return reads.being_materialised(tx, begun.audience_id) is not None
-
-    def work() -> None:
-        try:
-            csv_import.run_import(
-                house.database, begun.id, file, mapping, house.clock, must_wait=must_wait
-            )
-        except NotFound:
-            log.info("audience deleted during its import", import_id=begun.id)
-        finally:
-            running.discard(file)
-            file.unlink()
-
-    house.background.run(f"import {begun.id}", work)
-
-
-def _running() -> set[Path]:
-    """Return the files that this process imports just now."""
-    running: set[Path] = current_app.extensions.setdefault("sendonce_imports", set())
-    return running
-
-
-def _is_alive(pid: int) -> bool:
-    """Say whether a process of this number may still work on an import."""
-    if pid == os.getpid():  # a container gives each start the same number
-        return bool(_running())
-    return process_lives(pid)

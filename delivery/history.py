@@ -1,0 +1,105 @@
+"""What one person was sent, and was not: their delivery in every run. Reads only."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Row, Subquery, func, select
+
+from delivery.model import DeliveryStatus
+from delivery.tables import deliveries, runs
+from storage.database import Tx
+
+_OF_RUN = ("campaign_id", "slot", "zone")
+_OF_DELIVERY = (
+    "run_id",
+    "email",
+    "reason",
+    "attempts",
+    "account_id",
+    "smtp_code",
+    "smtp_reply",
+    "message_id",
+    "updated_at",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PersonsDelivery:
+    """A person's email in one run, with the slot that the run is for."""
+
+    run_id: int
+    campaign_id: int
+    slot: datetime
+    zone: str
+    email: str
+    status: DeliveryStatus
+    reason: str | None
+    attempts: int
+    next_attempt_at: datetime | None
+    account_id: int | None
+    smtp_code: int | None
+    smtp_reply: str | None
+    message_id: str | None
+    updated_at: datetime
+
+
+def of_person(tx: Tx, address_key: str, *, before: int | None, limit: int) -> list[PersonsDelivery]:
+    """Return a person's deliveries, newest run first; before: only those of runs with a smaller id."""
+    walk = _walk(address_key)
+    columns: list[ColumnElement[Any]] = [
+        *(walk.c[name] for name in _OF_RUN),
+        *(deliveries.c[name] for name in (*_OF_DELIVERY, "status", "next_attempt_at")),
+    ]
+    query = (
+        select(*columns)
+        .select_from(walk)
+        .join(deliveries, deliveries.c.id == walk.c.delivery_id)
+        .order_by(walk.c.id.desc())
+        .limit(limit)
+    )
+    if before is not None:
+        query = query.where(walk.c.id < before)
+    return [_of_person(row) for row in tx.execute(query)]
+
+
+def totals_of_person(tx: Tx, address_key: str) -> dict[DeliveryStatus, int]:
+    """Return how many of a person's deliveries stand how."""
+    walk = _walk(address_key)
+    query = (
+        select(deliveries.c.status, func.count().label("deliveries"))
+        .select_from(walk)
+        .join(deliveries, deliveries.c.id == walk.c.delivery_id)
+        .group_by(deliveries.c.status)
+    )
+    totals: dict[DeliveryStatus, int] = {}
+    for status, count in tx.execute(query):
+        told = _told(DeliveryStatus(status))
+        totals[told] = totals.get(told, 0) + count
+    return totals
+
+
+def _walk(address_key: str) -> Subquery:
+    """Go through the runs and look into each with the unique key (run_id, address_key).
+
+    Runs are few. An index of deliveries by address alone would make every row dearer that is materialised.
+    """
+    theirs = select(deliveries.c.id).where(
+        deliveries.c.run_id == runs.c.id, deliveries.c.address_key == address_key
+    )
+    columns = [runs.c.id, *(runs.c[name] for name in _OF_RUN)]
+    return select(*columns, theirs.scalar_subquery().label("delivery_id")).subquery()
+
+
+def _of_person(row: Row[Any]) -> PersonsDelivery:
+    status = DeliveryStatus(row.status)
+    waits = status is DeliveryStatus.QUEUED and row.attempts > 0
+    given = {name: getattr(row, name) for name in (*_OF_RUN, *_OF_DELIVERY)}
+    return PersonsDelivery(
+        **given, status=_told(status), next_attempt_at=row.next_attempt_at if waits else None
+    )
+
+
+def _told(status: DeliveryStatus) -> DeliveryStatus:
+    """Return the state as it is told outside: leased counts as queued."""
+    return DeliveryStatus.QUEUED if status is DeliveryStatus.LEASED else status
