@@ -6,7 +6,7 @@ keeps the others from being shown.
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from email import message_from_bytes
@@ -81,11 +81,38 @@ def read_outbox(outbox: Path, id: int) -> OutboxMessage:
     message = _parsed(data)
     return OutboxMessage(
         **asdict(_item(id, message)),
-        headers=tuple((name, _decoded(value)) for name, value in message.raw_items()),
+        headers=tuple((name, decoded(value)) for name, value in message.raw_items()),
         text=_body(message, "text/plain"),
         html=_body(message, "text/html"),
         raw=data.decode("utf-8", "replace"),
     )
+
+
+def read_items(outbox: Path, ids: Iterable[int]) -> Iterator[OutboxItem]:
+    """Give these messages as a list shows them, in this order; one that is gone is left out."""
+    for number in ids:
+        head = next(filter(None, map(_read_head, places(outbox, number))), None)
+        if head is not None:
+            yield _item(number, head)
+
+
+def read_bytes(outbox: Path, id: int) -> bytes:
+    """Return a message's file as it is; raises NotFound."""
+    return _read(outbox, id)
+
+
+def delete_up_to(outbox: Path, newest: int) -> int:
+    """Delete the messages up to this id and return how many there were; what came after it stays."""
+    deleted = 0
+    for number, path in list(_paths(outbox)):
+        if number > newest:
+            continue
+        try:
+            Path(path).unlink()
+        except OSError:  # gone meanwhile, or no file
+            continue
+        deleted += 1
+    return deleted
 
 
 _Message: TypeAlias = "Message[str, str]"
@@ -105,7 +132,7 @@ def _paths(outbox: Path) -> Iterator[tuple[int, str]]:
 
 
 def _read(outbox: Path, wanted: int) -> bytes:
-    for path in _places(outbox, wanted):
+    for path in places(outbox, wanted):
         try:
             return Path(path).read_bytes()
         except OSError:
@@ -113,7 +140,8 @@ def _read(outbox: Path, wanted: int) -> bytes:
     raise NotFound("The outbox holds no such message. Look at the list for those that are there")
 
 
-def _places(outbox: Path, wanted: int) -> Iterator[str]:
+def places(outbox: Path, wanted: int) -> Iterator[str]:
+    """Give the paths at which the message may be; the next one is worth a look only where the one before is none."""
     if 0 < wanted < _ID_LIMIT:
         yield str(outbox / "new" / str(wanted))
         yield from (path for number, path in _paths(outbox) if number == wanted)
@@ -136,8 +164,11 @@ def _read_head(path: str) -> "_Message | None":
     return _headers_only.parsebytes(_HEAD_END.split(start, maxsplit=1)[0])
 
 
-def _decoded(value: str) -> str:
-    """Return a header's text: unfolded, its encoded words decoded where they can be."""
+def decoded(value: str) -> str:
+    """Return a header's text: unfolded, its encoded words decoded where they can be.
+
+    Bytes beyond ASCII come as surrogates.
+    """
     # The parser keeps bytes beyond ASCII as surrogates; where there are any they are UTF-8 (RFC 6532).
     text = (
         _FOLD.sub("", value).encode("ascii", "surrogateescape").decode("utf-8", "replace").strip()
@@ -161,10 +192,10 @@ def _item(number: int, message: _Message) -> OutboxItem:
     return OutboxItem(
         id=number,
         received_at=_EPOCH + timedelta(microseconds=number),
-        mail_from=_decoded(first.get("return-path", "")).removeprefix("<").removesuffix(">"),
-        rcpt_to=tuple(_decoded(v) for name, v in envelope if name.lower() == "delivered-to"),
-        subject=_decoded(first.get("subject", "")),
-        message_id=None if message_id is None else _decoded(message_id),
+        mail_from=decoded(first.get("return-path", "")).removeprefix("<").removesuffix(">"),
+        rcpt_to=tuple(decoded(v) for name, v in envelope if name.lower() == "delivered-to"),
+        subject=decoded(first.get("subject", "")),
+        message_id=None if message_id is None else decoded(message_id),
         run_id=int(run) if _RUN_ID.fullmatch(run) else None,
     )
 
@@ -174,7 +205,7 @@ _SEARCHED = frozenset({"subject", "from", "to", "return-path", "delivered-to"})
 
 def _mentions(message: _Message, wanted: str) -> bool:
     return any(
-        name.lower() in _SEARCHED and wanted in _decoded(value).casefold()
+        name.lower() in _SEARCHED and wanted in decoded(value).casefold()
         for name, value in message.raw_items()
     )
 

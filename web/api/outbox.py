@@ -1,10 +1,11 @@
 """/api/outbox: what the sandbox mail server received."""
 
-from mail.outbox import OutboxItem, list_outbox, read_outbox
+from mail.outbox import SCAN_LIMIT, OutboxItem, read_outbox
 from web.current import the_house
-from web.fields import Answer, ById, Id, Instant, QueryText
+from web.fields import Answer, ById, Id, Instant, QueryId, QueryText
 from web.openapi import Resource
 from web.paging import Page, next_cursor
+from web.received import the_outbox
 
 resource = Resource("outbox", "What the sandbox mail server received")
 
@@ -38,15 +39,17 @@ class OutboxList(Answer):
 
 
 class OutboxPage(Page):
-    """Which mails are wanted; q is a part of an address or the subject."""
+    """Which mails are wanted: those of a run, or with q in their addresses or subject."""
 
     q: QueryText | None = None
+    run_id: QueryId | None = None
 
 
 @resource.get("/api/outbox", OutboxList)
 def list_received(query: OutboxPage) -> OutboxList:
     """List what the sandbox received, newest first."""
-    found = list_outbox(the_house().outbox, q=query.q, before=query.key, limit=query.limit + 1)
+    outbox = the_outbox(read=SCAN_LIMIT if query.q or query.run_id else 0)
+    found = outbox.find(q=query.q, run_id=query.run_id, before=query.key, limit=query.limit + 1)
     return OutboxList(
         items=[OutboxItemAnswer.model_validate(item) for item in found[: query.limit]],
         next_cursor=next_cursor(found, limit=query.limit, key=_id),

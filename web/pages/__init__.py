@@ -2,6 +2,12 @@
 
 from web.pages import (
     automation,
+    campaign_editor,
+    campaign_preview,
+    campaign_test,
+    campaigns,
+    message,
+    outbox,
     run,
     runs,
     schedule,
@@ -13,9 +19,15 @@ from web.pages import (
 PAGES = (
     sign_in.pages,
     automation.pages,
+    campaigns.pages,
+    campaign_editor.pages,
+    campaign_preview.pages,
+    campaign_test.pages,
     schedule_form.pages,
     schedule.pages,
     schedule_actions.pages,
     runs.pages,
     run.pages,
+    outbox.pages,
+    message.pages,
 )
