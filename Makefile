@@ -4,7 +4,9 @@ list:
 	@echo "setup    make the environment, with what tests need"
 	@echo "run      serve"
 	@echo "demo     send to invented recipients, and count"
-	@echo "test     the tests that need no server processes and no Postfix"
+	@echo "test     the tests that need no server processes, browser or Postfix"
+	@echo "browser  the tests in a real browser"
+	@echo "pictures a picture of every screen, into pictures/, and the README's"
 	@echo "all      all tests"
 	@echo "check    style, types, which room imports which"
 	@echo "fix      put the style right"
@@ -21,7 +23,15 @@ demo:
 	$(PYTHON) app.py demo
 
 test:
-	$(PYTHON) -m pytest -q -n auto -m "not processes and not postfix"
+	$(PYTHON) -m pytest -q -n auto -m "not processes and not postfix and not browser"
+
+browser:
+	REQUIRE_BROWSER=1 $(PYTHON) -m pytest -q -n 2 tests/browser
+
+pictures:
+	mkdir -p pictures
+	REQUIRE_BROWSER=1 SCREENSHOTS=pictures $(PYTHON) -m pytest -q -n 2 tests/browser/test_screens.py tests/browser/test_picture.py
+	cp pictures/automation.png docs/images/automation.png
 
 all:
 	$(PYTHON) -m pytest -q -n 2
@@ -39,4 +49,4 @@ fix:
 schema:
 	$(PYTHON) -m migrations.schema_page > docs/schema.md
 
-.PHONY: list setup run demo test all check fix schema
+.PHONY: list setup run demo test browser pictures all check fix schema

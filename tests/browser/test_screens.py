@@ -1,0 +1,206 @@
+"""Every screen, empty and filled, light and dark, wide and narrow: nothing that axe-core finds, nothing sideways.
+
+With SCREENSHOTS=folder in the environment a picture of each is left there, to be looked at.
+"""
+
+import os
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.given import a_campaign, a_schedule
+from tests.browser.person import Person
+from tests.processes.servers import APP, Server, finished_run, running, wait_until
+
+pytestmark = [pytest.mark.browser, pytest.mark.processes]
+
+PICTURES = os.environ.get("SCREENSHOTS")
+LOOKS = [("light", 1280), ("dark", 1280), ("light", 360), ("dark", 360)]
+
+EMPTY = [
+    "/automation",
+    "/automation/new",
+    "/runs",
+    "/campaigns",
+    "/campaigns/new",
+    "/audiences",
+    "/audiences/new",
+    "/suppressions",
+    "/recipients",
+    "/accounts",
+    "/accounts/new",
+    "/outbox",
+    "/status",
+    "/settings/profile",
+    "/settings/tokens",
+    "/settings/users",
+    "/settings/general",
+    "/shortcuts",
+    "/api/docs",
+    "/nothing-here",
+]
+FILLED = [
+    "/automation",
+    "/automation?q=nothing",
+    "/automation/new",
+    "/automation/1",
+    "/automation/1/edit",
+    "/automation/1/run-now",
+    "/automation/1/delete",
+    "/runs",
+    "/runs?status=held",
+    "/runs/1",
+    "/runs/1?q=nobody",
+    "/campaigns",
+    "/campaigns/1",
+    "/audiences",
+    "/audiences/1",
+    "/audiences/1/import",
+    "/suppressions",
+    "/recipients?q=person",
+    "/recipients/person1@example.com",
+    "/accounts",
+    "/accounts/1",
+    "/accounts/2",
+    "/outbox",
+    "/status",
+    "/settings/tokens",
+    "/settings/users",
+]
+OPEN_TO_ALL = ["/login", "/setup?token=none", "/u/broken"]
+
+
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with running([APP], tmp_path_factory.mktemp("empty")) as [server]:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with running([APP], tmp_path_factory.mktemp("filled")) as [server]:
+        _fill(server)
+        yield server
+
+
+@pytest.mark.parametrize(("theme", "width"), LOOKS)
+def test_an_empty_installation_looks_right(
+    empty: Server, new_person: Callable[..., Person], theme: str, width: int
+) -> None:
+    person = new_person(empty, theme=theme, width=width, storage=_session_at(empty, new_person))
+
+    assert _faults(person, EMPTY, f"empty-{theme}-{width}") == []
+
+
+@pytest.mark.parametrize(("theme", "width"), LOOKS)
+def test_a_filled_installation_looks_right(
+    filled: Server, new_person: Callable[..., Person], theme: str, width: int
+) -> None:
+    person = new_person(filled, theme=theme, width=width, storage=_session_at(filled, new_person))
+
+    assert _faults(person, [*FILLED, _newest_mail(filled)], f"filled-{theme}-{width}") == []
+
+
+@pytest.mark.parametrize(("theme", "width"), LOOKS)
+def test_the_dialog_and_an_open_menu_look_right(
+    filled: Server, new_person: Callable[..., Person], theme: str, width: int
+) -> None:
+    person = new_person(filled, theme=theme, width=width, storage=_session_at(filled, new_person))
+    page = person.page
+    person.opens("/automation")
+
+    person.button(re.compile("^More for")).first.click()
+    expect(page.get_by_role("link", name="Run now…")).to_be_visible()
+    assert person.axe() == []
+    _take_picture(person, f"menu-{theme}-{width}")
+    page.keyboard.press("Escape")
+    person.button("Schedule Campaign").click()
+    expect(page.locator("[data-check-answer]")).to_be_visible()
+    assert person.axe() == []
+    _take_picture(person, f"dialog-{theme}-{width}", whole=False)
+    page.keyboard.press("Escape")
+    expect(person.button("Schedule Campaign")).to_be_focused()
+
+
+@pytest.mark.parametrize(("theme", "width"), LOOKS)
+def test_pages_for_who_is_not_signed_in_look_right(
+    filled: Server, new_person: Callable[..., Person], theme: str, width: int
+) -> None:
+    person = new_person(filled, theme=theme, width=width, signed_in=False)
+
+    mail = filled.get(f"/api{_newest_mail(filled)}")
+    link = re.search(r"http\S+(/u/[\w.-]+)", dict(mail["headers"])["List-Unsubscribe"])
+    assert link is not None
+    assert _faults(person, [*OPEN_TO_ALL, link[1]], f"open-{theme}-{width}") == []
+
+
+def test_nothing_is_lost_at_320_pixels_which_is_a_zoom_of_400_per_cent(
+    filled: Server, new_person: Callable[..., Person]
+) -> None:
+    person = new_person(filled, width=320, storage=_session_at(filled, new_person))
+
+    sideways = []
+    for path in FILLED:
+        person.opens(path)
+        if person.scrolls_sideways():
+            sideways.append(path)
+
+    assert sideways == []
+
+
+def _faults(person: Person, paths: list[str], name: str) -> list[str]:
+    """Open each page; return what axe-core finds on it, and whether it scrolls sideways."""
+    faults: list[str] = []
+    for path in paths:
+        person.opens(path)
+        person.page.wait_for_load_state("load")
+        faults += [f"{path}: {v['rule']} at {where}" for v in person.axe() for where in v["where"]]
+        if person.scrolls_sideways():
+            faults.append(f"{path}: scrolls sideways")
+        _take_picture(person, f"{name}-{re.sub(r'[^a-z0-9]+', '-', path.strip('/'))}")
+    # A page for what is not there is a 404 in the console too.
+    person.complaints = [c for c in person.complaints if "status of 404" not in c]
+    return faults
+
+
+def _take_picture(person: Person, name: str, *, whole: bool = True) -> None:
+    if PICTURES:
+        person.page.screenshot(path=Path(PICTURES) / f"{name}.png", full_page=whole)
+
+
+_sessions: dict[str, object] = {}
+
+
+def _session_at(server: Server, new_person: Callable[..., Person]) -> object:
+    """Return what a browser that has got in keeps: the link works once."""
+    if server.url not in _sessions:
+        _sessions[server.url] = new_person(server).page.context.storage_state()
+    return _sessions[server.url]
+
+
+def _newest_mail(server: Server) -> str:
+    return f"/outbox/{server.get('/api/outbox?limit=1')['items'][0]['id']}"
+
+
+def _fill(server: Server) -> None:
+    campaign = a_campaign(server, recipients=60)
+    schedule = a_schedule(server, campaign, timezone="Europe/Berlin")
+    server.post(
+        "/api/accounts",
+        {
+            "name": "Main SMTP",
+            "host": "127.0.0.1",
+            "port": 1,
+            "from_email": "news@example.com",
+            "limit_per_hour": 100,
+        },
+    )
+    server.post("/api/suppressions", {"email": "person3@example.com"})
+    server.post(f"/api/schedules/{schedule}/run-now", {})
+    paused = a_schedule(server, a_campaign(server, name="Product news", recipients=3))
+    server.post(f"/api/schedules/{paused}/pause", {"note": "waits for the new prices"})
+    server.post("/api/tokens", {"name": "deploy", "role": "editor"})
+    wait_until(lambda: finished_run(server, schedule), "a run has ended")
