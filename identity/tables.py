@@ -1,4 +1,4 @@
-"""Users, tokens, sessions, and the link of the first start."""
+"""Users, tokens, sessions, the link of the first start, and the latest tries to sign in."""
 
 from sqlalchemy import Boolean, Column, ForeignKey, Integer, String, Table
 
@@ -55,5 +55,17 @@ first_links = Table(
     Column("boot_id", String(64)),
     Column("pid", Integer, nullable=False),
     Column("created_at", Instant, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+sign_in_tries = Table(
+    "sign_in_tries",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    # A keyed hash: what was typed for an address is nobody's business, least of all a password in the wrong field.
+    Column("subject", String(64), nullable=False),
+    # False: from a browser that its user is known to have signed in with.
+    Column("by_a_stranger", Boolean, nullable=False),
+    Column("tried_at", Instant, nullable=False, index=True),  # serves: counting, forgetting
     sqlite_autoincrement=True,
 )

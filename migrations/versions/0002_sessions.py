@@ -1,4 +1,4 @@
-"""What pages need: sessions, the link of the first start, where a form's answer leads, doubts at a glance"""
+"""What pages need: sessions, the first link, tries to sign in, where a form's answer leads, doubts at a glance"""
 
 import sqlalchemy as sa
 from alembic import op
@@ -39,6 +39,17 @@ def upgrade() -> None:
         sa.UniqueConstraint("secret_sha256", name=op.f("uq_first_links_secret_sha256")),
         sqlite_autoincrement=True,
     )
+    op.create_table(
+        "sign_in_tries",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("subject", sa.String(length=64), nullable=False),
+        sa.Column("by_a_stranger", sa.Boolean(), nullable=False),
+        sa.Column("tried_at", storage.metadata.Instant(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_sign_in_tries")),
+        sqlite_autoincrement=True,
+    )
+    with op.batch_alter_table("sign_in_tries", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_sign_in_tries_tried_at"), ["tried_at"])
     op.add_column("replays", sa.Column("location", sa.String(length=2000), nullable=True))
     with op.batch_alter_table("runs", schema=None) as batch_op:
         batch_op.create_index(

@@ -4,11 +4,13 @@ import os
 
 from flask import Response, request
 
+from foundation.errors import TooMany
 from foundation.log import log_for
-from identity import first_link, users
+from identity import first_link, tries, users
+from identity.model import User
 from identity.passwords import verify
 from storage.aliveness import boot_id, process_lives
-from web import forms, sessions
+from web import forms, known_browsers, sessions
 from web.current import the_house
 from web.page import Pages, go, is_ours, show
 
@@ -19,6 +21,8 @@ log = log_for(__name__)
 HOME = "/automation"
 
 _WRONG = "There is no user with this e-mail and password. Check both, or ask an admin for a new password."
+_LOOKS_AHEAD = ("Sec-Purpose", "Purpose", "X-Purpose", "X-Moz")
+"""Headers of a browser that loads a page before anybody wants it."""
 
 
 @pages.get("/setup", role=None)
@@ -27,7 +31,7 @@ def set_up() -> Response:
     if sessions.current() is not None:
         return go(HOME)
     secret = request.args.get("token", "")
-    if not secret or request.method == "HEAD" or "Sec-Purpose" in request.headers:
+    if not secret or request.method == "HEAD" or any(h in request.headers for h in _LOOKS_AHEAD):
         # Not somebody who wants in: what looks ahead must not use the link up.
         return show("setup.html", status=404)
     house = the_house()
@@ -54,18 +58,26 @@ def sign_in() -> Response:
     """Let in who has an e-mail and its password."""
     sessions.refuse_forged()
     house = the_house()
+    email = forms.text("email")
     with house.database.read() as tx:
-        user, password_hash = users.find_to_sign_in(tx, forms.text("email"))
+        user, password_hash = users.find_to_sign_in(tx, email)
+    who = _who_tries(user, email)
+    try:
+        # Committed before the password is looked at: a hundred tries at once are a hundred tries.
+        with house.database.write(durable=False) as tx:
+            tries.begin(tx, who, house.clock.now())
+    except TooMany as error:
+        log.warning("sign-in put off")
+        return _put_off(error)
     # Outside of any transaction: it takes as long for an e-mail that nobody has.
     if not verify(password_hash, forms.text("password")) or user is None:
         log.warning("sign-in refused")
-        wrong = forms.Mistake(field="email", label=None, message=_WRONG)
-        values = {"email": forms.text("email"), "next": _next()}
-        return _ask(forms.Filled(values=values, mistakes=[wrong]), status=401)
+        return _ask(_typed(forms.Mistake(field="email", label=None, message=_WRONG)), status=401)
     with house.database.write(durable=True) as tx:
+        tries.forget(tx, who)
         sessions.begin(tx, user, house.clock.now())
     log.info("signed in", user_id=user.id)
-    return go(_next())
+    return known_browsers.remember(go(_next()), user.id)
 
 
 @pages.post("/logout", role=None)
@@ -77,10 +89,32 @@ def sign_out() -> Response:
     return go("/login", say="You are signed out.")
 
 
-def _ask(form: forms.Filled, status: int = 200) -> Response:
+def _who_tries(user: User | None, email: str) -> tries.Subject:
+    key = the_house().key
+    browser = known_browsers.known_as(user) if user else None
+    return tries.of_browser(key, browser) if browser else tries.of_address(key, email)
+
+
+def _put_off(error: TooMany) -> Response:
+    seconds = error.extra["wait_seconds"]
+    answer = _ask(_typed(), status=429, wait_seconds=seconds)
+    answer.headers["Retry-After"] = str(seconds)
+    return answer
+
+
+def _typed(*mistakes: forms.Mistake) -> forms.Filled:
+    """Return the form as it was sent, but for the password."""
+    return forms.Filled(
+        values={"email": forms.text("email"), "next": _next()}, mistakes=list(mistakes)
+    )
+
+
+def _ask(form: forms.Filled, status: int = 200, wait_seconds: object = None) -> Response:
     with the_house().database.read() as tx:
         has_users = users.any_user(tx)
-    return show("login.html", status=status, form=form, has_users=has_users)
+    return show(
+        "login.html", status=status, form=form, has_users=has_users, wait_seconds=wait_seconds
+    )
 
 
 def _next() -> str:
