@@ -23,7 +23,7 @@ def test_looking_at_the_page_changes_nothing(
 
     assert seen.status_code == 200
     assert "ann@example.com" in seen.text
-    assert '<form method="post">' in seen.text
+    assert f'<form method="post" action="{link}">' in seen.text
     assert suppressed(client) == []
 
 
@@ -67,10 +67,85 @@ def test_a_post_that_does_not_ask_for_it_changes_nothing(
     assert suppressed(client) == []
 
 
+def test_unsubscribing_can_be_undone_from_the_same_link(
+    client: FlaskClient, stranger: FlaskClient, link: str
+) -> None:
+    done = stranger.post(link, data={"List-Unsubscribe": "One-Click"})
+    again = stranger.get(link)
+
+    back = stranger.post(f"{link}/undo", data={"undo": "yes"})
+
+    assert "Done. <strong>ann@example.com</strong> gets no more e-mails from here." in done.text
+    assert f'action="{link}/undo"' in done.text
+    assert f'action="{link}/undo"' in again.text
+    assert "gets e-mails from here as before" in back.text
+    assert "Set-Cookie" not in back.headers
+    assert suppressed(client) == []
+
+
+@pytest.mark.parametrize("reason", ["bounced", "complained", "manual"])
+def test_what_the_recipient_did_not_do_he_can_not_undo(
+    client: FlaskClient, stranger: FlaskClient, link: str, reason: str
+) -> None:
+    client.post("/api/suppressions", json={"email": "ann@example.com", "reason": reason})
+
+    pages = [
+        stranger.get(link),
+        stranger.post(link, data={"List-Unsubscribe": "One-Click"}),
+        stranger.post(f"{link}/undo", data={"undo": "yes"}),
+    ]
+
+    assert [page.status_code for page in pages] == [200, 200, 200]
+    assert not any("Undo" in page.text for page in pages)
+    assert suppressed(client) == [("ann@example.com", reason)]
+
+
+def test_undoing_lets_nobody_else_in(client: FlaskClient, stranger: FlaskClient, link: str) -> None:
+    client.post("/api/suppressions", json={"email": "bob@example.com", "reason": "unsubscribed"})
+
+    stranger.post(f"{link}/undo", data={"undo": "yes"})
+
+    assert suppressed(client) == [("bob@example.com", "unsubscribed")]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"List-Unsubscribe": "One-Click"}, {"List-Unsubscribe": "One-Click", "undo": "yes"}, {}],
+)
+def test_a_one_click_request_never_undoes(
+    client: FlaskClient, stranger: FlaskClient, link: str, fields: dict[str, str]
+) -> None:
+    stranger.post(link, data={"List-Unsubscribe": "One-Click"})
+
+    answer = stranger.post(f"{link}/undo", data=fields)
+    stranger.get(f"{link}/undo")
+    stranger.post(link, data={"List-Unsubscribe": "One-Click", "undo": "yes"})
+
+    assert answer.status_code == 400
+    assert suppressed(client) == [("ann@example.com", "unsubscribed")]
+
+
+def test_the_page_and_all_it_needs_is_small(stranger: FlaskClient, link: str) -> None:
+    page = stranger.get(link)
+    needed = [a.split('"')[0] for a in page.text.split('href="')[1:]]
+    sheet = stranger.get(next(a for a in needed if a.endswith(".css")))
+
+    assert needed == ["data:,", next(a for a in needed if a.endswith("/css/public.css"))]
+    assert sheet.status_code == 200
+    assert len(page.data) + len(sheet.data) < 8 * 1024
+    assert "<script" not in page.text
+    assert "/automation" not in page.text
+
+
 @pytest.mark.parametrize("token", ["x", "..", "a" * 5000, "%00", "%ff", "WzEsIngiXQ.bad"])
 def test_a_link_that_is_not_ours_is_a_page_with_404(stranger: FlaskClient, token: str) -> None:
-    for method in ("GET", "POST"):
-        answer = stranger.open(f"/u/{token}", method=method, data={"List-Unsubscribe": "One-Click"})
+    answers = [
+        stranger.get(f"/u/{token}"),
+        stranger.post(f"/u/{token}", data={"List-Unsubscribe": "One-Click"}),
+        stranger.post(f"/u/{token}/undo", data={"undo": "yes"}),
+    ]
+
+    for answer in answers:
         assert answer.status_code == 404
         assert answer.mimetype in ("text/html", "application/problem+json")
 
