@@ -83,11 +83,12 @@ def _of_html(html: str, found: "_Found") -> Iterator[tuple[str, str]]:
             "large",
             f"The HTML has {size // 1024} KB; Gmail cuts a mail off at about {CLIPPED_BYTES // 1024} KB. Shorten it.",
         )
-    if found.images_without_alt:
+    if count := found.images_without_alt:
+        which = "1 image has" if count == 1 else f"{count} images have"
         yield (
             "image_without_alt",
-            f"{found.images_without_alt} of the images have no alt text: where images are blocked, nothing is shown in"
-            ' their place. Add alt="…" (alt="" for decoration).',
+            f"{which} no alt text: where images are blocked, nothing is shown in that place."
+            ' Add alt="…" (alt="" for decoration).',
         )
     if found.local:
         yield (

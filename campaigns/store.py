@@ -107,6 +107,7 @@ class Outline:
 
     id: int
     name: str
+    subject: str
     audience_ids: tuple[int, ...]
     account_ids: tuple[int, ...]
     updated_at: datetime
@@ -114,23 +115,52 @@ class Outline:
 
 def outlines(tx: Tx) -> dict[int, Outline]:
     """Return all campaigns in short, by id, newest first."""
+    return {outline.id: outline for outline in _outlines(tx, _in_short())}
+
+
+def search(tx: Tx, *, q: str, before: int | None, limit: int) -> list[Outline]:
+    """Return a page of campaigns in short, newest first; q is looked for in name and subject, before is an id."""
+    query = _in_short().limit(limit)
+    if q:
+        query = query.where(
+            sql.or_(*_contains(campaigns.c.name, q), *_contains(campaigns.c.subject, q))
+        )
+    if before is not None:
+        query = query.where(campaigns.c.id < before)
+    return _outlines(tx, query)
+
+
+def _contains(column: ColumnElement[str], q: str) -> tuple[ColumnElement[bool], ...]:
+    # SQLite makes only ASCII letters small: a text with others is found as it is written.
+    return (
+        column.contains(q, autoescape=True),
+        sql.func.lower(column).contains(q.lower(), autoescape=True),
+    )
+
+
+def _in_short() -> sql.Select[Any]:
     columns = campaigns.c
-    rows = tx.execute(
-        select(columns.id, columns.name, columns.updated_at).order_by(columns.id.desc())
-    ).all()
+    return select(columns.id, columns.name, columns.subject, columns.updated_at).order_by(
+        columns.id.desc()
+    )
+
+
+def _outlines(tx: Tx, query: sql.Select[Any]) -> list[Outline]:
+    rows = tx.execute(query).all()
     ids = [row.id for row in rows]
     audience_ids = _ids_used(tx, campaign_audiences, campaign_audiences.c.audience_id, ids)
     account_ids = _ids_used(tx, campaign_accounts, campaign_accounts.c.account_id, ids)
-    return {
-        row.id: Outline(
+    return [
+        Outline(
             id=row.id,
             name=row.name,
+            subject=row.subject,
             audience_ids=audience_ids(row.id),
             account_ids=account_ids(row.id),
             updated_at=row.updated_at,
         )
         for row in rows
-    }
+    ]
 
 
 def update(
