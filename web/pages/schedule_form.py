@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from flask import Response, request
 
 from accounts import store as accounts
-from foundation.errors import Conflict, Invalid, SendonceError, Stale
+from foundation.errors import Conflict, FieldError, Invalid, SendonceError, Stale
 from identity.model import Role
 from scheduler import desk
 from scheduler.fields import is_zone, zone_names
@@ -225,11 +225,11 @@ def _to_whom(names: Names, campaign_id: int) -> str:
 
 def _given(fill: datetime | None = None) -> dict[str, Any]:
     """Return the form's fields as the API has them: what the chosen kind does not use is left out. Raises Invalid."""
-    if not fill and not (forms.text("date") and forms.text("time")):
-        raise Invalid.field("schedule_time", "Choose a date and a time.")
     kind = forms.text("schedule_type")
     repeats = kind != ScheduleType.ONCE
     ends = forms.text("ends") if repeats else "never"
+    if left_out := _left_out(kind, ends, is_filled=fill is not None):
+        raise Invalid(left_out)
     return {
         "campaign_id": forms.whole("campaign_id"),
         "schedule_type": kind,
@@ -244,6 +244,31 @@ def _given(fill: datetime | None = None) -> dict[str, Any]:
         "catch_up": forms.text("catch_up"),
         "overlap": forms.text("overlap") or "wait",
     }
+
+
+def _left_out(kind: str, ends: str, *, is_filled: bool) -> list[FieldError]:
+    """Return what the choices that were made ask for and was not typed, in the form's words."""
+    has_time = bool(forms.text("date") and forms.text("time"))
+    asked = [
+        (not is_filled and not has_time, "schedule_time", "Choose a date and a time."),
+        (
+            kind == "custom" and not forms.text_or_none("repeat_interval"),
+            "repeat_interval",
+            "Say how many minutes lie between two runs.",
+        ),
+        (
+            kind == "rrule" and not forms.text_or_none("rrule"),
+            "rrule",
+            "Write a rule, as FREQ=WEEKLY;BYDAY=MO.",
+        ),
+        (ends == "on" and not forms.text("ends_on"), "ends_at", "Choose the last day."),
+        (
+            ends == "after" and not forms.text_or_none("max_runs"),
+            "max_runs",
+            "Say after how many runs it ends.",
+        ),
+    ]
+    return [FieldError(name, says) for is_missing, name, says in asked if is_missing]
 
 
 def _end_of_day() -> str:
