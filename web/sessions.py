@@ -7,6 +7,7 @@ from datetime import datetime
 from urllib.parse import urlsplit
 
 from flask import Flask, g, request, session
+from flask.sessions import SecureCookieSessionInterface
 from flask_wtf.csrf import generate_csrf, validate_csrf
 from werkzeug.exceptions import BadRequest
 from wtforms import ValidationError
@@ -30,17 +31,31 @@ def install(app: Flask) -> None:
     """Set the cookie up. Several installations on one host have a cookie each: ports don't part cookies."""
     house = app.extensions["sendonce"]
     app.secret_key = house.key.derive("session cookies")
+    app.session_interface = _Cookies(house.public_url)
     app.config.update(
         SESSION_COOKIE_NAME="sendonce_" + house.key.derive("name of the cookie").hex()[:8],
         SESSION_COOKIE_HTTPONLY=True,
         SESSION_COOKIE_SAMESITE="Lax",
-        SESSION_COOKIE_SECURE=urlsplit(house.public_url).scheme == "https",
         SESSION_REFRESH_EACH_REQUEST=False,
         PERMANENT_SESSION_LIFETIME=sessions.IDLE,
         # A form is good as long as the session is.
         WTF_CSRF_TIME_LIMIT=None,
     )
     app.jinja_env.globals["csrf_token"] = generate_csrf
+
+
+class _Cookies(SecureCookieSessionInterface):
+    """Lets the cookie travel over https only, for who came by the public address and that is https.
+
+    A proxy speaks http to us; whoever opens the server on its own machine has http too.
+    """
+
+    def __init__(self, public_url: str) -> None:
+        public = urlsplit(public_url)
+        self._secure_host = public.netloc if public.scheme == "https" else None
+
+    def get_cookie_secure(self, app: Flask) -> bool:
+        return self._secure_host is not None and request.host == self._secure_host
 
 
 def current() -> Session | None:

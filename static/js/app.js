@@ -63,10 +63,12 @@ function onKey(event) {
   const target = /** @type {HTMLElement} */ (event.target);
   if (event.ctrlKey || event.metaKey || event.altKey || target.closest("input, select, textarea, [contenteditable], dialog")) return;
   if (event.key === "j" || event.key === "k") return moveRow(event.key === "j" ? 1 : -1);
-  const within = target.closest("[data-row]");
-  for (const root of within ? [within, document] : [document]) {
-    const found = /** @type {HTMLElement | null} */ (root.querySelector(`[data-key="${CSS.escape(event.key)}"]`));
-    if (!found) continue;
+  const key = CSS.escape(event.key);
+  // A key that belongs to a row does nothing unless that row has the focus: nobody pauses the first one by accident.
+  const found = /** @type {HTMLElement | null} */ (
+    target.closest("[data-row]")?.querySelector(`[data-row-key="${key}"]`) ?? document.querySelector(`[data-key="${key}"]`)
+  );
+  if (found) {
     event.preventDefault();
     if (found.matches("input, select, textarea")) found.focus();
     else found.click();

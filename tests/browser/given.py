@@ -11,20 +11,22 @@ HTML = (
 )
 
 
-def a_campaign(server: Server, *, name: str = "Weekly digest", recipients: int = 20) -> int:
+def a_campaign(
+    server: Server, *, name: str = "Weekly digest", recipients: int = 20, audience: str = "News"
+) -> int:
     """Make a campaign through the Sandbox to an audience of its own; return its id."""
     people = [
         {"email": f"person{n}@example.com", "name": f"Person {n}", "attributes": {"city": "Cork"}}
         for n in range(recipients)
     ]
-    audience = server.post("/api/audiences", {"name": f"Readers of {name}", "recipients": people})
+    made = server.post("/api/audiences", {"name": audience, "recipients": people})
     campaign = server.post(
         "/api/campaigns",
         {
             "name": name,
             "subject": "Hello {{ name }}",
             "html": HTML,
-            "audience_ids": [audience["id"]],
+            "audience_ids": [made["id"]],
             "account_ids": [1],
         },
     )
