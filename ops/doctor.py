@@ -3,11 +3,8 @@
 It changes nothing, and a server may run on the data directory meanwhile.
 """
 
-import ctypes
 import importlib.metadata
-import shutil
 import stat
-import sys
 import tempfile
 import zoneinfo
 from collections.abc import Callable, Iterator
@@ -23,6 +20,7 @@ from accounts.model import Account, State
 from accounts.probe import is_ok, probe
 from foundation.clock import Clock, SystemClock
 from foundation.errors import SendonceError
+from foundation.machine import Room, clock_is_synchronised, free_megabytes
 from foundation.settings import Settings
 from mail.reply import Stage
 from mail.sandbox import SandboxServer
@@ -36,13 +34,9 @@ from storage.disk import OsDisk
 from storage.filesystem import file_system_of, prepare_folder
 from storage.sealed import load_secret_key
 
-_MEGABYTE = 1024 * 1024
-_DISK_BAD = 100 * _MEGABYTE
-_DISK_LOW = 1024 * _MEGABYTE
 _ALIVE = timedelta(seconds=10)
 _FAR = timedelta(days=30)
 _SLACK = timedelta(seconds=2)
-_NOT_SYNCHRONISED = 5  # adjtimex(2): TIME_ERROR
 _SHOWN_ENTRIES = 10
 
 
@@ -160,7 +154,7 @@ def _zones() -> Iterator[Finding]:
 
 
 def _clock() -> Iterator[Finding]:
-    if _is_synchronised() is False:
+    if clock_is_synchronised() is False:
         says = (
             "The system does not call its clock synchronised. Schedules run by it:"
             " let a time service (systemd-timesyncd, chrony) set it."
@@ -168,18 +162,6 @@ def _clock() -> Iterator[Finding]:
         yield Finding(Verdict.WARNING, "clock", says)
     else:
         yield Finding(Verdict.OK, "clock", "nothing speaks against it")
-
-
-def _is_synchronised() -> bool | None:
-    """Say whether the kernel calls its clock synchronised; None where that can't be known."""
-    if sys.platform != "linux":
-        return None
-    # Zeros in struct timex ask and change nothing, so no right is needed.
-    try:
-        answer: int = ctypes.CDLL(None).adjtimex(ctypes.create_string_buffer(512))
-    except (OSError, AttributeError):
-        return None
-    return None if answer < 0 else answer != _NOT_SYNCHRONISED
 
 
 def _folder(folder: Path) -> Iterator[Finding]:
@@ -201,12 +183,12 @@ def _folder(folder: Path) -> Iterator[Finding]:
 
 
 def _disk(folder: Path) -> Iterator[Finding]:
-    free = shutil.disk_usage(folder).free
-    says = f"{free / _MEGABYTE:,.0f} MB free"
-    if free < _DISK_BAD:
+    free, room = free_megabytes(folder)
+    says = f"{free:,.0f} MB free"
+    if room is Room.NONE:
         says += ". Nothing can be claimed or sent on a full disk: make room."
         yield Finding(Verdict.WRONG, "free disk", says)
-    elif free < _DISK_LOW:
+    elif room is Room.LOW:
         yield Finding(Verdict.WARNING, "free disk", f"{says}. Make room soon.")
     else:
         yield Finding(Verdict.OK, "free disk", says)
