@@ -173,3 +173,17 @@ def test_a_list_of_campaigns_takes_as_many_queries_as_one(tx: Tx) -> None:
 
     assert [campaign.name for campaign in page] == ["C1", "C2", "C3"]
     assert len(statements) == 3
+
+
+def test_a_search_finds_names_and_subjects_newest_first(tx: Tx) -> None:
+    for name, subject in (("Digest", "One"), ("Other", "The DIGEST"), ("Ärzte", "Two")):
+        store.create(tx, campaign_fields(name=name, subject=subject), NOON)
+
+    def found(q: str, before: int | None = None) -> list[str]:
+        return [one.name for one in store.search(tx, q=q, before=before, limit=10)]
+
+    assert found("") == ["Ärzte", "Other", "Digest"]
+    assert found("", before=3) == ["Other", "Digest"]
+    assert found("digest") == ["Other", "Digest"]
+    assert found("Ärz") == ["Ärzte"]
+    assert found("%") == []

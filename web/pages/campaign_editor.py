@@ -240,8 +240,13 @@ def _show(
     page = EditorPage(
         form=form,
         campaign=campaign,
-        audiences=[(one.id, f"{one.name} ({many(one.recipients, 'person')})") for one in lists],
-        accounts=[(one.id, _called(one)) for one in senders],
+        audiences=_chosen_first(
+            [(one.id, f"{one.name} ({many(one.recipients, 'person')})") for one in lists],
+            form.value("audience_ids"),
+        ),
+        accounts=_chosen_first(
+            [(one.id, _called(one)) for one in senders], form.value("account_ids")
+        ),
         look=look_at(the_house(), content, forms.text_or_none("as")),
         views=VIEWS,
         text_from=_TEXT_FROM,
@@ -252,6 +257,14 @@ def _show(
         differs=differs,
     )
     return show("campaign_editor.html", status=status, page=page, section="Campaigns")
+
+
+def _chosen_first(
+    options: Sequence[tuple[int, str]], chosen: Sequence[int | str]
+) -> list[tuple[int, str]]:
+    """Put what is chosen first, in its order: so a form that is sent as it was leaves the order alone."""
+    place = {str(one): number for number, one in enumerate(chosen)}
+    return sorted(options, key=lambda option: place.get(str(option[0]), len(place)))
 
 
 def _called(account: Account) -> str:

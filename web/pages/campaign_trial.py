@@ -16,13 +16,13 @@ from web.current import the_house
 from web.forms import Filled
 from web.page import Pages, show
 
-pages = Pages("campaign-test")
+pages = Pages("campaign-trial")
 
 _LABELS = {"to": "Addresses"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TestPage:
+class TrialPage:
     """The form, and what came of it."""
 
     form: Filled
@@ -32,13 +32,13 @@ class TestPage:
 
 
 @pages.get("/campaigns/<id:campaign_id>/test", role=Role.EDITOR)
-def ask_test(campaign_id: int) -> Response:
+def ask_trial(campaign_id: int) -> Response:
     """Ask where the test goes."""
     return _show(campaign_id, Filled(values={}))
 
 
 @pages.post("/campaigns/<id:campaign_id>/test")
-def test(campaign_id: int) -> Response:
+def send_trial(campaign_id: int) -> Response:
     """Send it, now, and say what the server answered."""
     house = the_house()
     try:
@@ -63,5 +63,5 @@ def _show(
 ) -> Response:
     with the_house().database.read() as tx:
         campaign = store.get(tx, campaign_id)
-    page = TestPage(form=form, campaign=campaign, most=MOST_TESTS, results=results)
-    return show("campaign_test.html", status=status, page=page, section="Campaigns")
+    page = TrialPage(form=form, campaign=campaign, most=MOST_TESTS, results=results)
+    return show("campaign_trial.html", status=status, page=page, section="Campaigns")
