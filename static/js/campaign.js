@@ -42,7 +42,7 @@ async function look() {
   data.delete("idempotency_key");
   let page;
   try {
-    const answer = await fetch(`${form.dataset.preview}/checks`, { method: "POST", body: data, signal: mine.signal, headers: { Accept: "text/html" } });
+    const answer = await fetch(form.dataset.preview ?? "", { method: "POST", body: data, signal: mine.signal, headers: { "X-Fragment": "1", Accept: "text/html" } });
     page = answer.ok ? new DOMParser().parseFromString(await answer.text(), "text/html") : null;
   } catch {
     if (mine.signal.aborted) return;

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from flask import Response, render_template
+from flask import Response, render_template, request
 
 from campaigns.model import InDoubtRule, Snapshot
 from foundation.errors import FieldError
@@ -11,7 +11,7 @@ from web import forms
 from web.campaign_look import look_at
 from web.current import the_house
 from web.mail_frame import framed, framed_text
-from web.page import Pages, show
+from web.page import FRAGMENT, Pages, show
 
 pages = Pages("campaign-preview")
 
@@ -20,8 +20,10 @@ VIEWS = (("desktop", "Desktop"), ("phone", "Phone"), ("text", "Text"), ("source"
 
 @pages.post("/campaigns/preview", role=Role.VIEWER, shows_only=True)
 def preview() -> Response:
-    """Show the mail, as an answer of its own for the frame."""
+    """Show the mail, as an answer of its own for the frame; a script gets what is to be said about it instead."""
     look = look_at(the_house(), draft(), forms.text_or_none("as"))
+    if FRAGMENT in request.headers:
+        return show("campaign_checks.html", look=look)
     if look.content is None:
         return _mistakes(look.problems)
     match forms.text("view"):
@@ -33,13 +35,6 @@ def preview() -> Response:
             return framed_text(look.content.text)
         case _:
             return framed(look.content.html, remote_images=forms.ticked("images"))
-
-
-@pages.post("/campaigns/preview/checks", role=Role.VIEWER, shows_only=True)
-def checks() -> Response:
-    """Say from whom and about what the mail is, what is wrong with it, and what a template may say."""
-    look = look_at(the_house(), draft(), forms.text_or_none("as"))
-    return show("campaign_checks.html", look=look)
 
 
 def draft() -> Snapshot:
