@@ -1,6 +1,8 @@
 """The dashboard's screens: one file each, named as its template in templates/pages/."""
 
 from web.pages import (
+    account,
+    accounts,
     audience,
     audience_add,
     audiences,
@@ -20,6 +22,11 @@ from web.pages import (
     schedule_actions,
     schedule_check,
     schedule_form,
+    settings,
+    settings_profile,
+    settings_tokens,
+    settings_users,
+    shortcuts,
     sign_in,
     status,
     suppressions,
@@ -48,4 +55,11 @@ PAGES = (
     outbox.pages,
     message.pages,
     status.pages,
+    shortcuts.pages,
+    accounts.pages,
+    account.pages,
+    settings.pages,
+    settings_profile.pages,
+    settings_tokens.pages,
+    settings_users.pages,
 )

@@ -1,0 +1,71 @@
+"""/shortcuts: the keys that do something. A test compares the list with what templates say."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from flask import Response
+
+from web.page import Pages, show
+
+pages = Pages("shortcuts")
+
+
+@dataclass(frozen=True, slots=True)
+class Shortcut:
+    """Keys, one after the other where there are several that belong together, and what they do."""
+
+    keys: Sequence[str]
+    does: str
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where keys work."""
+
+    name: str
+    shortcuts: Sequence[Shortcut]
+
+
+PLACES = (
+    Place(
+        "Everywhere",
+        (
+            Shortcut(("/",), "Find a recipient"),
+            Shortcut(("?",), "Show this list"),
+            Shortcut(("Esc",), "Close a menu or a dialog"),
+        ),
+    ),
+    Place(
+        "In a list",
+        (
+            Shortcut(("j", "k"), "Go to the next row, to the one before"),
+            Shortcut(("Enter",), "Open the row"),
+            Shortcut(
+                ("n",),
+                "Make a new one: a schedule, a campaign, an audience, a recipient, a suppression",
+            ),
+        ),
+    ),
+    Place(
+        "On a schedule's row",
+        (
+            Shortcut(("u",), "Undo what is about to be sent"),
+            Shortcut(("p",), "Pause the schedule, or resume it"),
+            Shortcut((".",), "Open the row's menu"),
+        ),
+    ),
+    Place(
+        "On a run's page",
+        (
+            Shortcut(("p",), "Pause the run, or go on"),
+            Shortcut(("e",), "Export its deliveries"),
+        ),
+    ),
+    Place("In the editor", (Shortcut(("Ctrl+S",), "Save the campaign"),)),
+)
+
+
+@pages.get("/shortcuts")
+def shortcuts() -> Response:
+    """List the keys."""
+    return show("shortcuts.html", places=PLACES)
