@@ -31,17 +31,17 @@ def url_of(listening: socket.socket) -> str:
 
 
 def url_of_this_process() -> str | None:
-    """Return what a browser opens where another program serves us: flask's command, or one that listens already.
+    """Return what a browser opens where another program serves us: one that listens already, or flask's command.
 
     None where that can't be told. Asked before anything of ours listens.
     """
-    context = click.get_current_context(silent=True)
-    if context is not None and context.info_name == "run" and "port" in context.params:
-        return _url(str(context.params.get("host") or "127.0.0.1"), int(context.params["port"]))
     for number in range(_FIRST_FILE, _LAST_FILE):
         if (found := _listening(number)) is not None:
             return found
-    return None
+    context = click.get_current_context(silent=True)
+    if context is None or context.info_name != "run" or not context.params.get("port"):
+        return None
+    return _url(str(context.params.get("host") or "127.0.0.1"), int(context.params["port"]))
 
 
 def _listening(number: int) -> str | None:
