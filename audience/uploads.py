@@ -97,6 +97,13 @@ class Uploads:
         """Return where an upload's file is while nobody has taken it."""
         return self._folder / f"{token}.csv"
 
+    def existing(self, token: str) -> Path:
+        """Return where the file is, if nobody has taken it. Raises NotFound."""
+        path = self.file(token)
+        if not path.is_file():
+            raise NotFound(_GONE)
+        return path
+
     def take(self, token: str) -> Path:
         """Take the file away from everybody else, and return where it is now. Raises NotFound when somebody has."""
         taken = self._folder / f"{token}.taken"

@@ -28,6 +28,47 @@ class Source:
     has_header: bool = True
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far an import is, as pages show it. again: rows for people whom an earlier row names already."""
+
+    id: int
+    audience_id: int
+    is_running: bool
+    is_trial: bool
+    has_failed: bool
+    percent: int
+    rows: int
+    people: int
+    added: int
+    updated: int
+    again: int
+    rejected: int
+    suppressed: int
+    detail: str | None
+
+
+def progress_of(found: Import) -> Progress:
+    """Return what pages show; rows are the sum of added, updated, again and rejected."""
+    again = found.duplicates or 0
+    return Progress(
+        id=found.id,
+        audience_id=found.audience_id,
+        is_running=found.status is ImportStatus.RUNNING,
+        is_trial=found.dry_run,
+        has_failed=found.status is ImportStatus.FAILED,
+        percent=int(100 * found.progress),
+        rows=found.added + found.updated + found.rejected,
+        people=found.added + found.updated - again,
+        added=found.added,
+        updated=found.updated - again,
+        again=again,
+        rejected=found.rejected,
+        suppressed=found.suppressed or 0,
+        detail=found.detail,
+    )
+
+
 def begin(
     audience_id: int, source: Source, *, dry_run: bool, when_done: Callable[[], object]
 ) -> Import:

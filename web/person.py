@@ -1,6 +1,7 @@
 """What is known of one person, for the API and for their page: audiences, suppression, deliveries."""
 
 from dataclasses import dataclass
+from urllib.parse import quote
 
 from audience import store, suppressions
 from audience.model import Audience, Recipient, Suppression
@@ -44,3 +45,8 @@ def person(tx: Tx, email: str, *, before: int | None, limit: int) -> Person:
         suppression=suppression,
         deliveries=deliveries,
     )
+
+
+def path_of(email: str) -> str:
+    """Return the address of the person's page."""
+    return "/recipients/" + quote(email, safe="@")
