@@ -67,25 +67,31 @@ class OutboxIndex:
         self._outbox = outbox
         self._clock = clock
         self._lock = threading.Lock()
-        self._ids: list[
-            int
-        ] = []  # newest first; replaced, never changed: readers hold on to theirs
+        # What the last listing found, so that the next one looks only at what is new.
+        self._names: set[str] = set()
+        # Newest first. Replaced, never changed: readers hold on to theirs.
+        self._ids: list[int] = []
         self._known: dict[int, _Short] = {}
         self._counts: dict[int | None, OutboxCount] = {}
         self._stamp: object = None
         self._stamped_at = timedelta(0)
         self._is_settled = False
 
-    def look(self, *, read: int = SCAN_LIMIT) -> None:
-        """Bring the index up to date; of messages not known yet the newest are read, so many at most."""
+    def look(self, *, read: int = SCAN_LIMIT, or_nothing: bool = False) -> None:
+        """Bring the index up to date; of messages not known yet the newest are read, so many at most.
+
+        or_nothing: none is read where that would not be all of them.
+        """
         with self._lock:
             self._list()
-            unknown = (n for n in self._ids[:KNOWN_AT_MOST] if n not in self._known)
-            fresh = {n: self._short(n) for n in islice(unknown, read)}
+            unknown = [n for n in self._ids[:KNOWN_AT_MOST] if n not in self._known]
+            if or_nothing and len(unknown) > read:
+                return
+            fresh = {n: self._short(n) for n in unknown[:read]}
             if fresh:
                 self._counts.clear()
                 self._known |= {n: short for n, short in fresh.items() if short}
-                self._ids = [n for n in self._ids if n not in fresh or fresh[n]]
+                self._leave_out({n for n, short in fresh.items() if short is None})
 
     def find(
         self, *, q: str | None, run_id: int | None, before: int | None, limit: int
@@ -152,14 +158,29 @@ class OutboxIndex:
             return
         # Only a listing made a while after the folder last changed holds all that came at that time.
         self._is_settled = now - self._stamped_at >= _SETTLED_AFTER
-        there = set(_listed(self._outbox / "new")) | set(_listed(self._outbox / "cur"))
-        if len(there) == len(self._ids) and there.issuperset(self._ids):
+        names = {name for folder in ("new", "cur") for name in _listed(self._outbox / folder)}
+        come, gone = names - self._names, self._names - names
+        if not come and not gone:
             return
-        self._ids = sorted(there, reverse=True)
+        self._names = names
+        ids = {number for name in come if (number := _number(name))}
+        # One that a mail program has seen goes from new/ to cur/, under another name.
+        left = {number for name in gone if (number := _number(name))} - ids
+        if left or ids.intersection(self._ids):
+            ids.update(number for number in self._ids if number not in left)
+            self._ids = sorted(ids, reverse=True)
+        else:
+            self._ids = sorted([*self._ids, *ids], reverse=True)
         self._counts.clear()
-        kept = there if len(there) <= KNOWN_AT_MOST else set(self._ids[:KNOWN_AT_MOST])
-        if not self._known.keys() <= kept:
-            self._known = {n: short for n, short in self._known.items() if n in kept}
+        kept = self._ids[:KNOWN_AT_MOST]
+        if left or len(kept) < len(self._ids):
+            self._known = {n: self._known[n] for n in kept if n in self._known}
+
+    def _leave_out(self, unreadable: set[int]) -> None:
+        """Take out of the list what can't be read; the next listing looks at it again."""
+        if unreadable:
+            self._names = {name for name in self._names if _number(name) not in unreadable}
+            self._ids = [number for number in self._ids if number not in unreadable]
 
     def _short(self, number: int) -> _Short | None:
         for path in places(self._outbox, number):
@@ -203,15 +224,16 @@ def _fields(head: str) -> Iterator[tuple[str, str]]:
         at = field.end()
 
 
-def _listed(folder: Path) -> Iterator[int]:
+def _listed(folder: Path) -> list[str]:
     try:
-        names = os.listdir(folder)  # noqa: PTH208 - a path for each of thousands is what takes time
+        return os.listdir(folder)  # noqa: PTH208 - a path for each of thousands is what takes time
     except OSError:
-        return
-    for name in names:
-        number = name.partition(":")[0]
-        if _NAME.fullmatch(number):
-            yield int(number)
+        return []
+
+
+def _number(name: str) -> int | None:
+    number = name.partition(":")[0]
+    return int(number) if _NAME.fullmatch(number) else None
 
 
 def _changed_at(folder: Path) -> int | None:

@@ -10,12 +10,12 @@ from web.current import the_house
 _WHERE = "sendonce_outbox_index"
 
 
-def the_outbox(*, read: int) -> OutboxIndex:
-    """Return the index of the outbox, up to date; of messages not known yet it reads so many at most."""
+def the_outbox(*, read: int, or_nothing: bool = False) -> OutboxIndex:
+    """Return the index of the outbox, up to date as OutboxIndex.look says."""
     house = the_house()
     index = cast(
         OutboxIndex,
         current_app.extensions.setdefault(_WHERE, OutboxIndex(house.outbox, house.clock)),
     )
-    index.look(read=read)
+    index.look(read=read, or_nothing=or_nothing)
     return index

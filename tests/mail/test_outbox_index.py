@@ -96,6 +96,18 @@ def test_a_count_that_was_cut_off_says_so_and_goes_on_at_the_next_look(tmp_path:
     assert first.total == 5
 
 
+def test_what_would_not_be_all_is_not_begun_where_all_or_nothing_is_wanted(tmp_path: Path) -> None:
+    for _ in range(5):
+        keep(tmp_path)
+    index = an_index(tmp_path)
+
+    index.look(read=4, or_nothing=True)
+    nothing = index.count(run_id=None).looked_at
+    index.look(read=5, or_nothing=True)
+
+    assert (nothing, index.count(run_id=None).looked_at) == (0, 5)
+
+
 def test_a_list_needs_no_count(tmp_path: Path) -> None:
     kept = [keep(tmp_path) for _ in range(3)]
 

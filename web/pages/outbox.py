@@ -24,7 +24,7 @@ pages = Pages("outbox")
 
 PAGE = 50
 _READ_BESIDE = 1_500
-"""Messages that the plain list reads for its count: what it can do without being slow."""
+"""Messages that the plain list reads for its count. Where there are more it does not count by itself."""
 
 
 class _Asked(Asked):
@@ -83,7 +83,9 @@ def outbox() -> Response:
     query = forms.checked(_Asked, request.args.to_dict())
     q = (query.q or "").strip()
     looks_far = bool(q or query.run_id or query.count)
-    index = the_outbox(read=SCAN_LIMIT if looks_far else _READ_BESIDE)
+    index = (
+        the_outbox(read=SCAN_LIMIT) if looks_far else the_outbox(read=_READ_BESIDE, or_nothing=True)
+    )
     found = index.find(q=q, run_id=query.run_id, before=query.key, limit=PAGE + 1)
     names = names_of(house)
     wanted = {item.run_id for item in found if item.run_id} | {query.run_id or 0}

@@ -5,6 +5,7 @@ from identity.model import Role
 from mail.sandbox import Maildir
 from tests.house import bearer
 from tests.web.browser_client import BrowserClient, signed_in
+from web.pages import outbox
 from web.server import build_flask
 
 PATHS = ("/outbox", "/outbox/{id}", "/outbox/{id}/html", "/outbox/{id}.eml")
@@ -50,6 +51,23 @@ def test_the_list_counts_who_got_how_much(house: Sendonce, viewer: BrowserClient
     assert "<strong>3 messages</strong> to 2 people in this run" in twice
     assert "Duplicates: 1" in twice
     assert "More than one mail of the same run: bob@example.com" in twice
+
+
+def test_an_outbox_too_large_to_be_counted_aside_is_counted_when_asked_for(
+    house: Sendonce, viewer: BrowserClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox, "_READ_BESIDE", 1)
+    monkeypatch.setattr(outbox, "SCAN_LIMIT", 2)
+    for number in range(3):
+        keep(house, to=f"p{number}@example.com")
+
+    plain, counted = viewer.get("/outbox").text, viewer.get("/outbox?count=all").text
+    rest = viewer.get("/outbox").text
+
+    assert 'href="/outbox?count=all">Count people and duplicates</a>' in plain
+    assert "Duplicates" not in plain
+    assert "Counted: 2 of 3 messages, the newest first." in counted
+    assert "<strong>3 messages</strong> to 3 people" in rest
 
 
 def test_a_search_finds_and_says_when_it_does_not(house: Sendonce, viewer: BrowserClient) -> None:
