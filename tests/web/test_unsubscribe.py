@@ -1,8 +1,13 @@
+import re
+from pathlib import Path
+
 import pytest
 from flask.testing import FlaskClient
 
 from assembly import Sendonce
 from audience.unsubscribe import make_token
+
+SHEETS = ("public.css", "tokens.css")
 
 
 @pytest.fixture
@@ -168,3 +173,10 @@ def test_the_page_is_safe_to_show(stranger: FlaskClient, house: Sendonce) -> Non
     assert "unsafe" not in policy
     assert "frame-ancestors 'none'" in policy
     assert page.headers["Referrer-Policy"] == "no-referrer"
+
+
+def test_the_page_has_the_colours_of_the_dashboard_whose_contrasts_are_tested() -> None:
+    styles = Path(__file__).parent.parent.parent / "static" / "css"
+    colours = [set(re.findall(r"#[0-9a-f]{6}", (styles / name).read_text())) for name in SHEETS]
+
+    assert colours[0] <= colours[1]
