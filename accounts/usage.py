@@ -1,5 +1,6 @@
 """Counts what goes through each account, by the minute, for its limits per hour and per day."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -10,9 +11,10 @@ from storage.database import Tx, insert_into
 
 KEPT = timedelta(days=2)
 
+HOUR = timedelta(hours=1)
+DAY = timedelta(days=1)
+
 _MINUTE = timedelta(minutes=1)
-_HOUR = timedelta(hours=1)
-_DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,15 +58,48 @@ def used(tx: Tx, account_id: int, now: datetime) -> Used:
     A minute that lies only partly in that time is counted whole: a limit is never passed, its end at most seen a
     minute late.
     """
+    return used_by_each(tx, [account_id], now)[account_id]
+
+
+def used_by_each(tx: Tx, account_ids: Iterable[int], now: datetime) -> dict[int, Used]:
+    """Return what went through each of these accounts, as used does."""
+    found = {account_id: Used(hour=0, day=0) for account_id in account_ids}
     minute = account_usage.c.minute
-    in_hour = case((minute > now - _HOUR - _MINUTE, account_usage.c.messages), else_=0)
-    row = tx.execute(
+    in_hour = case((minute > now - HOUR - _MINUTE, account_usage.c.messages), else_=0)
+    rows = tx.execute(
         select(
-            func.coalesce(func.sum(in_hour), 0).label("hour"),
-            func.coalesce(func.sum(account_usage.c.messages), 0).label("day"),
-        ).where(account_usage.c.account_id == account_id, minute > now - _DAY - _MINUTE)
-    ).one()
-    return Used(hour=row.hour, day=row.day)
+            account_usage.c.account_id,
+            func.sum(in_hour).label("hour"),
+            func.sum(account_usage.c.messages).label("day"),
+        )
+        .where(account_usage.c.account_id.in_(list(found)), minute > now - DAY - _MINUTE)
+        .group_by(account_usage.c.account_id)
+    )
+    return found | {row.account_id: Used(hour=row.hour, day=row.day) for row in rows}
+
+
+def room_at(
+    tx: Tx, account_id: int, *, limit: int, within: timedelta, now: datetime
+) -> datetime | None:
+    """Return when a limit that is reached lets the next message through; None where it is not reached.
+
+    within: the HOUR or DAY that it is for.
+    """
+    rows = tx.execute(
+        select(account_usage.c.minute, account_usage.c.messages)
+        .where(
+            account_usage.c.account_id == account_id,
+            account_usage.c.minute > now - within - _MINUTE,
+        )
+        .order_by(account_usage.c.minute.desc())
+    )
+    messages = 0
+    for row in rows:
+        messages += row.messages
+        if messages >= limit:  # once this minute has left, what is newer stays below the limit
+            at: datetime = row.minute + within + _MINUTE
+            return at
+    return None
 
 
 def prune(tx: Tx, account_id: int, now: datetime) -> None:

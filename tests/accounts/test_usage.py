@@ -74,3 +74,27 @@ def test_minutes_that_no_limit_looks_at_are_dropped(tx, account_id):
     minutes = tx.execute(select(account_usage.c.minute).order_by(account_usage.c.minute)).scalars()
 
     assert list(minutes) == [NOON + timedelta(hours=h) for h in (3, 47, 49, 50)]
+
+
+def test_the_use_of_many_accounts_is_looked_up_at_once(tx, account_id):
+    other_id = store.create(tx, some_fields(), key=KEY, now=NOON).id
+    usage.count(tx, account_id, 3, NOON)
+    usage.count(tx, account_id, 4, NOON - timedelta(hours=2))
+
+    found = usage.used_by_each(tx, [account_id, other_id], NOON)
+
+    assert found == {account_id: Used(hour=3, day=7), other_id: Used(hour=0, day=0)}
+
+
+def test_a_limit_that_is_reached_makes_room_when_its_oldest_minute_leaves(tx, account_id):
+    usage.count(tx, account_id, 3, NOON - timedelta(minutes=30))
+    usage.count(tx, account_id, 4, NOON - timedelta(minutes=10))
+
+    def room_at(limit):
+        return usage.room_at(tx, account_id, limit=limit, within=usage.HOUR, now=NOON)
+
+    assert room_at(8) is None
+    assert room_at(7) == NOON + timedelta(minutes=31)
+    assert room_at(4) == NOON + timedelta(minutes=51)
+    assert usage.used(tx, account_id, room_at(7)).hour == 4
+    assert usage.used(tx, account_id, room_at(7) - timedelta(seconds=1)).hour == 7

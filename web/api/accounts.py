@@ -5,7 +5,15 @@ from typing import Annotated
 from pydantic import Field
 
 from accounts import probe, store
-from accounts.model import MAX_CONNECTIONS, Account, AccountFields, Kind, Security, State
+from accounts.model import (
+    MAX_CONNECTIONS,
+    Account,
+    AccountFields,
+    Kind,
+    Security,
+    State,
+    Step,
+)
 from delivery import reads
 from identity.model import Role
 from web.current import the_house
@@ -169,29 +177,16 @@ def change_account(path: ById, body: AccountChanges) -> AccountAnswer:
 @resource.delete("/api/accounts/<id:id>", role=Role.ADMIN)
 def delete_account(path: ById) -> None:
     """Delete an account that nothing uses."""
-    with the_house().database.write(durable=True) as tx:
-        run_id = reads.needing_account(tx, path.id)
-        kept_by = (
-            f"Run {run_id} sends through it. Cancel the run or wait for its end."
-            if run_id
-            else None
-        )
-        store.delete(tx, path.id, expected_version=expected_version(), kept_by=kept_by)
+    delete_unused(path.id, expected_version=expected_version())
 
 
 @resource.post("/api/accounts/<id:id>/test", TestAnswer, role=Role.ADMIN)
 def test_account(path: ById, body: AccountTest) -> TestAnswer:
     """Connect, secure, sign in, and send one mail if it is said where to; one that is ok ends failing and paused."""
-    house = the_house()
-    account = _account(path.id)
-    steps = probe.probe(
-        account, sandbox_port=house.sandbox.start(), to=body.to, now=house.clock.now()
+    steps = tried_out(_account(path.id), to=body.to)
+    return TestAnswer(
+        ok=probe.is_ok(steps), steps=[StepAnswer.model_validate(step) for step in steps]
     )
-    ok = probe.is_ok(steps)
-    if ok:
-        with house.database.write(durable=True) as tx:
-            store.revive(tx, path.id)
-    return TestAnswer(ok=ok, steps=[StepAnswer.model_validate(step) for step in steps])
 
 
 @resource.post("/api/accounts/<id:id>/resume", AccountAnswer, role=Role.ADMIN)
@@ -201,6 +196,28 @@ def resume_account(path: ById) -> AccountAnswer:
     with house.database.write(durable=True) as tx:
         store.revive(tx, path.id)
         return _answer(store.get(tx, path.id, house.key))
+
+
+def tried_out(account: Account, *, to: str | None) -> list[Step]:
+    """Test an account; one that works is used again."""
+    house = the_house()
+    steps = probe.probe(account, sandbox_port=house.sandbox.start(), to=to, now=house.clock.now())
+    if probe.is_ok(steps):
+        with house.database.write(durable=True) as tx:
+            store.revive(tx, account.id)
+    return steps
+
+
+def delete_unused(account_id: int, *, expected_version: int | None) -> None:
+    """Delete an account. Raises NotFound, Stale, and Conflict where a campaign or a run uses it."""
+    with the_house().database.write(durable=True) as tx:
+        run_id = reads.needing_account(tx, account_id)
+        kept_by = (
+            f"Run {run_id} sends through it. Cancel the run or wait for its end."
+            if run_id
+            else None
+        )
+        store.delete(tx, account_id, expected_version=expected_version, kept_by=kept_by)
 
 
 def _account(account_id: int) -> Account:
