@@ -15,12 +15,17 @@ LONGEST = 1000  # each character costs work before anybody is known
 _hasher = PasswordHasher()
 
 
-def hash_password(password: str) -> str:
-    """Return what is kept of a password. Raises Invalid when it is too short or too long."""
+def check(password: str) -> None:
+    """Raise Invalid when a new password is too short or too long; any characters will do."""
     if len(password) < SHORTEST:
         raise Invalid.field("password", f"is too short; use at least {SHORTEST} characters")
     if len(password) > LONGEST:
         raise Invalid.field("password", f"is too long; use at most {LONGEST:,} characters")
+
+
+def hash_password(password: str) -> str:
+    """Return what is kept of a password. Raises Invalid when it is too short or too long."""
+    check(password)
     try:
         return _hasher.hash(_bytes(password))
     except UnicodeEncodeError:

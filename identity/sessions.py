@@ -5,10 +5,11 @@ disabled), and, where the one-time link of the first start began it, with the fi
 """
 
 import secrets
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import delete, exists, insert, select, update
+from sqlalchemy import delete, exists, func, insert, select, update
 
 from identity.model import Principal, Role, User
 from identity.tables import sessions, users
@@ -75,6 +76,22 @@ def authenticate(tx: Tx, secret: str, now: datetime) -> Session | None:
 def touch(tx: Tx, session: Session, now: datetime) -> None:
     """Note that the session was used."""
     tx.execute(update(sessions).where(sessions.c.id == session.id).values(last_seen_at=now))
+
+
+def last_seen(tx: Tx, user_ids: Iterable[int], now: datetime) -> dict[int, datetime]:
+    """Return when these users were last seen, those of them who are signed in with a browser."""
+    query = (
+        select(sessions.c.user_id, func.max(sessions.c.last_seen_at).label("at"))
+        .join(users, users.c.id == sessions.c.user_id)
+        .where(
+            sessions.c.user_id.in_(list(user_ids)),
+            sessions.c.user_version == users.c.version,
+            users.c.disabled.is_(False),
+            sessions.c.last_seen_at > now - IDLE,
+        )
+        .group_by(sessions.c.user_id)
+    )
+    return {row.user_id: row.at for row in tx.execute(query)}
 
 
 def end(tx: Tx, secret: str) -> None:

@@ -62,6 +62,19 @@ def list_(tx: Tx, *, after: int | None = None, limit: int | None = None) -> list
     return [_token(row) for row in rows]
 
 
+def get(tx: Tx, token_id: int) -> Token:
+    """Return a token. Raises NotFound."""
+    row = tx.execute(select(tokens).where(tokens.c.id == token_id)).one_or_none()
+    if row is None:
+        raise NotFound(f"There is no token {token_id}.")
+    return _token(row)
+
+
+def is_good(token: Token, now: datetime) -> bool:
+    """Say whether whoever holds the token's secret is let in."""
+    return token.revoked_at is None and (token.expires_at is None or token.expires_at > now)
+
+
 def revoke(tx: Tx, name_or_id: str | int, *, now: datetime) -> None:
     """Make a token worthless from now on. A text is a name; where no token has that name it may be an id.
 

@@ -41,6 +41,13 @@ def create(tx: Tx, email: str, password: str, role: Role, now: datetime) -> User
     return _user(row)
 
 
+def create_first(tx: Tx, email: str, password: str, now: datetime) -> User:
+    """Make the first user, an admin. Raises Invalid, and Conflict when there is a user already."""
+    if any_user(tx):
+        raise Conflict("There is a user already, so the one-time link has ended. Sign in.")
+    return create(tx, email, password, Role.ADMIN, now)
+
+
 def list_(tx: Tx, *, after: int | None = None, limit: int | None = None) -> list[User]:
     """Return the users by id, the disabled ones too."""
     rows = tx.execute(

@@ -30,7 +30,7 @@ def remember(answer: Response, user_id: int) -> Response:
         _cookie(),
         f"{browser}.{_mark(user_id, browser)}",
         max_age=_KEPT,
-        secure=bool(current_app.config["SESSION_COOKIE_SECURE"]),
+        secure=current_app.session_interface.get_cookie_secure(current_app),
         httponly=True,
         samesite="Lax",
     )

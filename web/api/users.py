@@ -2,11 +2,12 @@
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, WithJsonSchema
 
+from foundation.errors import Invalid
 from identity import users
 from identity.model import Role
-from identity.passwords import LONGEST, SHORTEST
+from identity.passwords import LONGEST, SHORTEST, check
 from web.current import the_house
 from web.fields import NOT_GIVEN, Answer, Body, ById, Email, Id, Instant, Text, Truth
 from web.openapi import Resource
@@ -15,7 +16,20 @@ from web.replays import expected_version
 
 resource = Resource("users", "People who can sign in")
 
-_Password = Annotated[Text, Field(min_length=SHORTEST, max_length=LONGEST)]
+
+def _fit(password: str) -> str:
+    try:
+        check(password)
+    except Invalid as error:
+        raise ValueError(error.errors[0].message) from None
+    return password
+
+
+_Password = Annotated[
+    Text,
+    AfterValidator(_fit),
+    WithJsonSchema({"type": "string", "minLength": SHORTEST, "maxLength": LONGEST}),
+]
 
 
 class NewUser(Body):
