@@ -80,7 +80,7 @@ def problem(
 
 def _wants_a_page() -> bool:
     return (
-        not request.path.startswith("/api/")
+        (not request.path.startswith("/api/") or request.path == "/api/docs")
         and "text/html" in request.headers.get("Accept", "")
         and request.path not in ("/healthz", "/readyz", "/metrics")
     )

@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 from flask import Response, request
 
 from accounts import store as accounts
+from accounts.model import Kind
 from delivery import control, outlines, reads
 from delivery.model import Delivery, DeliveryStatus, RunStatus
 from delivery.outlines import RunOutline
@@ -78,6 +79,7 @@ class RunPageData:
     has: int
     left: int
     has_refused: bool
+    is_sandbox: bool
     doubts: int
 
 
@@ -142,6 +144,7 @@ def _page(run_id: int) -> RunPageData:
             limit=PAGE + 1,
         )
         called = accounts.names(tx)
+        kinds = accounts.kinds(tx, content.account_ids)
         unwell = {account.id: account for account in accounts.unwell(tx)}
     summary = summary_of(found, now=now)
     counts = found.counts
@@ -190,6 +193,7 @@ def _page(run_id: int) -> RunPageData:
         has=counts.sent,
         left=counts.queued,
         has_refused=found.was_refused,
+        is_sandbox=kinds == {Kind.SANDBOX},
         doubts=counts.in_doubt,
     )
 
