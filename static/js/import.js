@@ -42,5 +42,11 @@ function checkSize(event) {
   input.reportValidity();
 }
 
+/** A dialog that changed something and is closed leaves a page that does not show it. @param {Event} event */
+function onClose(event) {
+  if (/** @type {Element} */ (event.target).querySelector("[data-changed]")) refresh();
+}
+
 document.addEventListener("change", checkSize);
+document.addEventListener("close", onClose, true);
 setInterval(look, LOOK_EVERY);

@@ -118,8 +118,9 @@ def find() -> Response:
     address = normalise_fast(q)
     is_whole = not isinstance(address, str)
     with the_house().database.read() as tx:
-        if is_whole and person(tx, q, before=None, limit=1).is_known:
-            return go(path_of(q))
+        known = person(tx, q, before=None, limit=1) if is_whole else None
+        if known is not None and known.is_known:
+            return go(path_of(known.email))
         found = _find(tx, q)
     page = FindPage(
         q=q,
