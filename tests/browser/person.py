@@ -32,7 +32,11 @@ class Person:
         page.set_default_timeout(PATIENCE_MILLISECONDS)
         page.on(
             "console",
-            lambda m: self.complaints.append(m.text) if m.type in ("error", "warning") else None,
+            lambda m: (
+                self.complaints.append(f"{m.text} {m.location.get('url', '')}")
+                if m.type in ("error", "warning")
+                else None
+            ),
         )
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
 
@@ -104,6 +108,6 @@ def person_at(
         if signed_in and storage is None:
             person.gets_in()
         yield person
-        assert person.complaints == []
+        assert person.complaints == [], person.complaints
     finally:
         context.close()
