@@ -9,6 +9,7 @@ from accounts.model import Account, Kind, Security, State
 from accounts.usage import DAY, HOUR, Used
 from storage.database import Tx
 
+_THIS_MACHINE = ("127.0.0.1", "localhost", "::1")
 _SECURITY = {Security.NONE: "not encrypted", Security.STARTTLS: "STARTTLS", Security.TLS: "TLS"}
 
 
@@ -28,6 +29,7 @@ class Meter:
 class Card:
     """One account. status: ok, failing, paused, or full where a limit is reached; reason: in the server's words.
 
+    is_in_clear: the password goes over a network, and anybody on the way can read it.
     next_try: when a failing one is tried again; room_at: when a full one goes on, where that was looked up.
     """
 
@@ -39,6 +41,7 @@ class Card:
     security: str
     username: str | None
     signs_in: bool
+    is_in_clear: bool
     sender: str
     reply_to: str | None
     max_connections: int
@@ -86,7 +89,10 @@ def _card(account: Account, used: Used, now: datetime, *, room_at: datetime | No
         where="built-in mail server" if is_sandbox else _where(account),
         security=_SECURITY[account.security],
         username=account.username,
-        signs_in=account.username is not None and account.password is not None,
+        signs_in=_signs_in(account),
+        is_in_clear=_signs_in(account)
+        and account.security is Security.NONE
+        and account.host not in _THIS_MACHINE,
         sender=f"{account.from_name} <{account.from_email}>"
         if account.from_name
         else account.from_email,
@@ -100,6 +106,10 @@ def _card(account: Account, used: Used, now: datetime, *, room_at: datetime | No
         hour=hour,
         day=day,
     )
+
+
+def _signs_in(account: Account) -> bool:
+    return account.username is not None and account.password is not None
 
 
 def _where(account: Account) -> str:

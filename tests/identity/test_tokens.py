@@ -179,3 +179,16 @@ def test_who_came_without_a_token_leaves_no_last_use(tx, name):
 
     assert not tokens.needs_touch(tx, principal, NOON)
     assert tokens.list_(tx) == [token]
+
+
+def test_a_token_is_good_until_it_ends_or_is_revoked(tx):
+    token, _ = create(tx, expires_at=NOON + DAY)
+
+    tokens.revoke(tx, create(tx, "revoked")[0].id, now=NOON)
+
+    assert tokens.get(tx, token.id) == token
+    assert tokens.is_good(token, NOON)
+    assert not tokens.is_good(token, NOON + DAY)
+    assert not tokens.is_good(tokens.get(tx, token.id + 1), NOON)
+    with pytest.raises(NotFound):
+        tokens.get(tx, 99)

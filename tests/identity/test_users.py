@@ -132,3 +132,13 @@ def test_users_are_listed_by_id_in_pages(tx):
 
     assert users.list_(tx, limit=1) == [anna]
     assert users.list_(tx, after=anna.id, limit=1) == [bob]
+
+
+def test_the_first_user_is_an_admin_and_there_is_one_first(tx):
+    anna = users.create_first(tx, "anna@example.com", PASSWORD, NOON)
+
+    with pytest.raises(Conflict, match="There is a user already"):
+        users.create_first(tx, "eve@example.com", PASSWORD, NOON)
+
+    assert anna.role == Role.ADMIN
+    assert users.list_(tx) == [anna]

@@ -146,6 +146,14 @@ def test_a_password_is_changed_or_removed(house: Sendonce, admin: BrowserClient)
     assert "there is no password for news" in admin.get("/accounts/2").text
 
 
+def test_a_password_that_would_travel_in_clear_is_warned_of(admin: BrowserClient) -> None:
+    admin.post_form("/accounts/new", NEW | {"security": "none"})
+    admin.post_form("/accounts/new", NEW | {"security": "none", "host": "127.0.0.1"})
+
+    assert "travels in clear" in admin.get("/accounts/2").text
+    assert "travels in clear" not in admin.get("/accounts/3").text
+
+
 def test_an_edit_on_an_old_version_changes_nothing(house: Sendonce, admin: BrowserClient) -> None:
     admin.post_form("/accounts/new", NEW)
     admin.post_form("/accounts/2/edit", NEW | {"password": "", "name": "Second"})

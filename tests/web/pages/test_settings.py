@@ -321,6 +321,15 @@ def test_a_user_s_mistakes_stand_in_the_form_without_the_password(
     assert len(every_user(house)) == 1
 
 
+def test_the_api_says_of_a_short_password_what_the_page_says(client: FlaskClient) -> None:
+    answer = client.post("/api/users", json=ANN | {"password": "short"})
+
+    assert answer.status_code == 422
+    assert [e["message"] for e in answer.json["errors"]] == [
+        "is too short; use at least 10 characters"
+    ]
+
+
 def test_a_role_a_password_and_the_sign_in_of_a_user_are_changed(
     house: Sendonce, admin: BrowserClient
 ) -> None:
