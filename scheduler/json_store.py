@@ -102,10 +102,18 @@ class JsonStore:
         Costs one stat while the file has not changed. Waits for no lock and writes nothing: while the file makes no
         sense it returns the last good list, and leaves the mending to edit().
         """
+        return self._current().everything(self._clock.now())
+
+    def taken_out(self) -> frozenset[int]:
+        """Return those that read() gives as cancelled because their entry is missing: they can be brought back."""
+        now = self._clock.now()
+        gone = self._current().gone
+        return frozenset(id_ for id_, copy in gone.items() if copy.can_return(now))
+
+    def _current(self) -> State:
         stamp = self._file.stamp()
         last = self._last
-        state = last if stamp is not None and stamp == last.stamp else self._look(last)
-        return state.everything(self._clock.now())
+        return last if stamp is not None and stamp == last.stamp else self._look(last)
 
     @contextlib.contextmanager
     def edit(self) -> Iterator[Book]:

@@ -41,6 +41,9 @@ class ScheduleStore(Protocol):
     def read(self) -> list[Schedule]:
         """Return all schedules in their order, then those that are missing and can be brought back, as cancelled."""
 
+    def taken_out(self) -> frozenset[int]:
+        """Return the ids of those that are missing and can be brought back."""
+
     def stamp(self) -> object:
         """Return a value that changes whenever the store does; None when there is none. Takes no lock."""
 

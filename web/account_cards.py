@@ -30,7 +30,7 @@ class Card:
     """One account. status: ok, failing, paused, or full where a limit is reached; reason: in the server's words.
 
     is_in_clear: the password goes over a network, and anybody on the way can read it.
-    next_try: when a failing one is tried again; room_at: when a full one goes on, where that was looked up.
+    next_try: until when a failing one rests, None where it is tried with the next e-mail; room_at: when a full one goes on, where that was looked up.
     """
 
     id: int
@@ -101,11 +101,16 @@ def _card(account: Account, used: Used, now: datetime, *, room_at: datetime | No
         rate_per_second=account.rate_per_second,
         status="full" if is_full else account.state.value,
         reason=account.state_reason,
-        next_try=account.rest_until if account.state is State.FAILING else None,
+        next_try=_next_try(account, now),
         room_at=room_at if is_full else None,
         hour=hour,
         day=day,
     )
+
+
+def _next_try(account: Account, now: datetime) -> datetime | None:
+    until = account.rest_until
+    return until if account.state is State.FAILING and until and until > now else None
 
 
 def _signs_in(account: Account) -> bool:

@@ -38,6 +38,7 @@ class RunSummary:
 class Row:
     """A schedule in a list.
 
+    can_return: its entry was taken out of the file, and may be brought back.
     status: the schedule's, or "holding" while its slot is due and can still be taken back; starts_at: until when.
     people is how many the audiences hold, and an upper bound (is_bound) where somebody may be in two of them.
     """
@@ -119,8 +120,17 @@ def rows_of(
         newest = outlines.newest_of(tx, ids)
         held = outlines.held_slots(tx, ids)
     buffer = house.settings.execution_buffer
+    taken_out = house.store.taken_out()
     return [
-        _row(schedule, names, newest.get(schedule.id), held.get(schedule.id), buffer, now)
+        _row(
+            schedule,
+            names,
+            newest.get(schedule.id),
+            held.get(schedule.id),
+            buffer,
+            now,
+            can_return=schedule.id in taken_out,
+        )
         for schedule in schedules
     ]
 
@@ -132,6 +142,8 @@ def _row(
     held: HeldSlots | None,
     buffer: timedelta,
     now: datetime,
+    *,
+    can_return: bool,
 ) -> Row:
     lists = names.of_audiences(schedule.campaign_id)
     status = display_status(schedule, now=now)
@@ -153,7 +165,7 @@ def _row(
         total_runs=schedule.total_runs,
         is_once=schedule.schedule_type is ScheduleType.ONCE,
         is_over=schedule.status in OVER,
-        can_return=schedule.status is Status.CANCELLED,
+        can_return=can_return,
         enabled=schedule.enabled,
         held=held,
         run=summary_of(run, now=now) if run else None,

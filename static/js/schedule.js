@@ -15,7 +15,8 @@ async function check(form, pick) {
   asking = new AbortController();
   const data = new URLSearchParams(/** @type {any} */ (new FormData(form)));
   data.delete("idempotency_key");
-  const address = form.dataset.check + (pick ? `?pick=${pick}` : "");
+  const address = new URL(form.dataset.check ?? "", location.href);
+  if (pick) address.searchParams.set("pick", pick);
   const result = form.querySelector("[data-check-result]");
   try {
     const answer = await fetch(address, { method: "POST", body: data, signal: asking.signal, headers: { Accept: "text/html" } });

@@ -27,15 +27,21 @@ def test_one_page_shows_what_waits_what_is_sent_and_what_went(
         server.post("/api/suppressions", {"email": "person7@example.com"})
         server.post(f"/api/schedules/{past}/run-now", {})
         wait_until(lambda: finished_run(server, past), "the digest has gone")
-        paused = a_schedule(server, a_campaign(server, name="Product news", recipients=980, audience="Customers"))
+        paused = a_schedule(
+            server, a_campaign(server, name="Product news", recipients=980, audience="Customers")
+        )
         server.post(f"/api/schedules/{paused}/pause", {"note": "waits for the new prices"})
         server.request("PATCH", "/api/accounts/1", {"rate_per_second": 25})
-        sending = a_schedule(server, a_campaign(server, name="Spring sale", recipients=1240, audience="Everybody"))
+        sending = a_schedule(
+            server, a_campaign(server, name="Spring sale", recipients=1240, audience="Everybody")
+        )
         server.post(f"/api/schedules/{sending}/run-now", {})
         server.post(
             "/api/schedules",
             {
-                "campaign_id": a_campaign(server, name="Board report", recipients=12, audience="Board"),
+                "campaign_id": a_campaign(
+                    server, name="Board report", recipients=12, audience="Board"
+                ),
                 "schedule_time": due_in(1),
                 "schedule_type": "once",
             },

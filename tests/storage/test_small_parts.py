@@ -116,7 +116,7 @@ def a_request(body: bytes = b"{}") -> Request:
 
 def test_a_repeat_gets_the_first_answer(tmp_path: Path) -> None:
     database = a_database(tmp_path)
-    answer = Answer(status=201, content_type="application/json", body=b'{"id":1}')
+    answer = Answer(status=201, content_type="application/json", body=b'{"id":1}', location=None)
 
     with database.write(durable=True) as tx:
         first = replays.begin(tx, a_request(), NOON)

@@ -89,7 +89,7 @@ def decide_missed(schedule_id: int) -> Response:
 
 @pages.post("/automation/<id:schedule_id>/bring-back")
 def bring_back(schedule_id: int) -> Response:
-    """Bring back a schedule whose entry somebody took out of the file, or whose slot was skipped."""
+    """Bring back a schedule whose entry somebody took out of the file."""
     back = desk.edit(
         the_house().scheduler,
         schedule_id,

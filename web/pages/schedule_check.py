@@ -76,6 +76,7 @@ def check() -> Response:
         collisions=[
             f"{names.campaign(c.campaign_id)}, {in_words(c.slot, fields.timezone)}"
             for c in found.collisions
+            if str(c.schedule_id) != request.args.get("schedule")  # the one that is edited
         ],
         mistake=None,
         fill=fill,

@@ -27,6 +27,10 @@ PAGE = 50
 HERE = "/settings/users"
 
 _LABELS = {"email": "E-mail", "role": "Role", "password": "Password", "disabled": "Sign-in"}
+_FIRST_YOU = (
+    "Give yourself an e-mail and a password first: adding somebody else would end your session, and nobody would be"
+    " admin. Nobody was added."
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,13 +97,17 @@ def list_users() -> Response:
 
 @pages.get("/settings/users/new", role=Role.ADMIN)
 def new() -> Response:
-    """Show the form for a new user."""
+    """Show the form for a new user; who came by the link of the first start becomes one first."""
+    if _would_shut_out():
+        return go("/settings/profile", say=_FIRST_YOU)
     return _show_new(Filled(values={"role": Role.EDITOR}))
 
 
 @pages.post("/settings/users/new", role=Role.ADMIN)
 def create() -> Response:
     """Make a user."""
+    if _would_shut_out():
+        raise Conflict(_FIRST_YOU)
     house = the_house()
     given = {name: forms.text(name) for name in ("email", "password", "role")}
     try:
@@ -168,6 +176,12 @@ def _change(user_id: int, given: Mapping[str, Any]) -> User:
             else:
                 sessions.begin(tx, changed, house.clock.now())
     return changed
+
+
+def _would_shut_out() -> bool:
+    # With the first user the link of the first start ends, and with it the session that it began.
+    session = sessions.current()
+    return session is not None and session.user_id is None
 
 
 def _is_me(user_id: int) -> bool:

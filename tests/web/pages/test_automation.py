@@ -270,9 +270,9 @@ def test_the_list_goes_on_after_fifty(client: FlaskClient, anna: BrowserClient) 
     first = anna.get("/automation").text
     rest = anna.get("/automation?from=50").text
 
-    assert first.count("data-row") == 50
+    assert first.count(' data-row role="row"') == 50
     assert "from=50" in first
-    assert rest.count("data-row") == 2
+    assert rest.count(' data-row role="row"') == 2
 
 
 def test_tabs_and_filter_show_a_part_and_say_where_there_is_none(
@@ -281,7 +281,7 @@ def test_tabs_and_filter_show_a_part_and_say_where_there_is_none(
     schedule = a_schedule(client)
     client.post(f"/api/schedules/{schedule['id']}/pause", json={})
 
-    assert anna.get("/automation?show=paused").text.count("data-row") == 1
+    assert anna.get("/automation?show=paused").text.count(' data-row role="row"') == 1
     assert "No schedule is in this part." in anna.get("/automation?show=held").text
     assert "No schedule is called “zzz”." in anna.get("/automation?q=zzz").text
 
@@ -311,3 +311,29 @@ def test_the_scheduler_that_does_not_tick_is_told_on_every_page(
     assert "The scheduler does not tick" not in anna.get("/runs").text
     house.clock.advance(seconds=timedelta(minutes=1).total_seconds())
     assert "The scheduler does not tick" in anna.get("/runs").text
+
+
+def test_an_entry_that_was_taken_out_of_the_file_is_brought_back_by_a_button(
+    house: Sendonce, client: FlaskClient, anna: BrowserClient
+) -> None:
+    schedule = a_schedule(client)
+    (house.settings.data_dir / "scheduled_campaigns.json").write_text("[]")
+    page = anna.get("/automation").text
+    assert "Its entry was taken out of the schedule file." in page
+
+    answer = anna.post_form(f"/automation/{schedule['id']}/bring-back")
+
+    assert answer.status_code == 303
+    assert client.get(f"/api/schedules/{schedule['id']}").json["status"] == "pending"
+
+
+def test_a_one_time_slot_that_was_skipped_is_over_and_offers_nothing_to_bring_back(
+    client: FlaskClient, anna: BrowserClient
+) -> None:
+    schedule = a_schedule(client, schedule_type="once")
+    client.post(f"/api/schedules/{schedule['id']}/skip-next", json={"slot": schedule["next_run"]})
+
+    page = anna.get("/automation").text
+
+    assert "Cancelled" in page
+    assert "Bring back" not in page
