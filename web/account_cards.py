@@ -30,7 +30,8 @@ class Card:
     """One account. status: ok, failing, paused, or full where a limit is reached; reason: in the server's words.
 
     is_in_clear: the password goes over a network, and anybody on the way can read it.
-    next_try: until when a failing one rests, None where it is tried with the next e-mail; room_at: when a full one goes on, where that was looked up.
+    next_try: until when a failing one rests, None where it is tried with the next e-mail. room_at: when a full one goes
+    on, where that was looked up.
     """
 
     id: int

@@ -291,6 +291,19 @@ def test_a_token_that_has_run_out_says_so(house: Sendonce, admin: BrowserClient)
     assert "Expired" in admin.get("/settings/tokens").text
 
 
+def test_whoever_came_by_the_link_becomes_a_user_before_others_do(
+    house: Sendonce, first: BrowserClient
+) -> None:
+    asked = first.get("/settings/users/new")
+    answer = first.post_form("/settings/users/new", ANN | {"role": "viewer"})
+
+    assert asked.headers["Location"] == "/settings/profile"
+    assert answer.status_code == 409
+    assert 'href="/settings/users/new"' not in first.get("/settings/users").text
+    assert every_user(house) == []
+    assert first.get("/automation").status_code == 200
+
+
 def test_a_user_is_added_and_can_sign_in(house: Sendonce, admin: BrowserClient) -> None:
     answer = admin.post_form("/settings/users/new", ANN | {"role": "viewer"})
 
