@@ -1,6 +1,5 @@
 // @ts-check
-// Accounts: a provider's server fills the form in place, and a test says that it is under way.
-import { announce } from "./app.js";
+// Accounts: a provider's server fills the form in place, and a test that went well shows on the page.
 import { refresh } from "./live.js";
 import "./passwords.js";
 
@@ -26,24 +25,7 @@ function onClick(event) {
   says.textContent = chip.dataset.says ?? "";
 }
 
-/** @param {SubmitEvent} event */
-function onSubmit(event) {
-  const form = /** @type {HTMLFormElement} */ (event.target);
-  const button = event.submitter;
-  if (form.id !== "test-form" || !button) return;
-  const words = button.textContent;
-  button.textContent = button.getAttribute("data-busy");
-  announce("Testing the account");
-  // forms.js takes aria-busy away when there is an answer; where there is none, the form stays.
-  new MutationObserver((_, observer) => {
-    if (form.hasAttribute("aria-busy")) return;
-    button.textContent = words;
-    observer.disconnect();
-  }).observe(form, { attributeFilter: ["aria-busy"] });
-}
-
 document.addEventListener("click", onClick);
-document.addEventListener("submit", onSubmit);
 document.addEventListener("sendonce:shown", (event) => {
   // A test that went well ends failing and paused: the page says so too.
   if (/** @type {Element} */ (event.target).id === "test-form") refresh().catch(() => {});

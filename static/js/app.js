@@ -1,7 +1,7 @@
 // @ts-check
 // What every page has: times that stay right, forms and dialogs without leaving the page, keys, and live updates.
 import "./live.js";
-import "./forms.js";
+import { announce } from "./forms.js";
 
 const SECOND = 1000;
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
@@ -60,6 +60,7 @@ function rememberZone() {
 
 /** @param {KeyboardEvent} event */
 function onKey(event) {
+  if (document.cookie.split("; ").includes("keys=off")) return;
   const target = /** @type {HTMLElement} */ (event.target);
   if (event.ctrlKey || event.metaKey || event.altKey || target.closest("input, select, textarea, [contenteditable], dialog")) return;
   if (event.key === "j" || event.key === "k") return moveRow(event.key === "j" ? 1 : -1);
@@ -86,10 +87,18 @@ function moveRow(step) {
   rows[Math.min(rows.length - 1, Math.max(0, at + step))]?.focus();
 }
 
-/** Says something to screen readers, politely. @param {string} words */
-export function announce(words) {
-  const announcer = document.getElementById("announcer");
-  if (announcer) announcer.textContent = words;
+let quarter = -1;
+let holds = Boolean(document.querySelector("#holding [data-row]"));
+
+/** Says what a screen reader's user would miss: a run's quarters, and that something is due and can be taken back. */
+function sayWhatChanged() {
+  const bar = document.querySelector("#run-state [role=progressbar]");
+  const now = Math.floor(Number(bar?.getAttribute("aria-valuenow") ?? -1) / 25);
+  if (bar && quarter >= 0 && now > quarter) announce(bar.getAttribute("aria-valuetext") ?? "");
+  quarter = now;
+  const due = document.querySelector("#holding [data-row]");
+  if (due && !holds) announce("A campaign is due. It can still be taken back, on top of the page.");
+  holds = Boolean(due);
 }
 
 /** A message stays for 8 seconds, longer while it is pointed at. @param {Element} toasts */
@@ -101,10 +110,12 @@ function clearLater(toasts) {
 }
 
 rememberZone();
+/** @type {HTMLElement | null} */ (document.querySelector("[data-focus]"))?.focus();
 tick();
 setInterval(tick, calm.matches ? 10 * SECOND : SECOND);
 document.addEventListener("keydown", onKey);
 document.addEventListener("sendonce:beat", /** @type {EventListener} */ (onBeat));
+document.addEventListener("sendonce:refreshed", sayWhatChanged);
 document.addEventListener("sendonce:said", () => {
   const toasts = document.getElementById("toasts");
   if (toasts?.childElementCount) clearLater(toasts);

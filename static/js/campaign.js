@@ -1,8 +1,7 @@
 // @ts-check
 // The campaign editor: a preview that follows what is typed, saving without leaving, fields that are put in at the
 // cursor. Rendering and checking is the server's, by the code that sends.
-import { announce } from "./app.js";
-import { problem } from "./forms.js";
+import { announce, problem } from "./forms.js";
 
 const QUIET = 400;
 const OF_THE_PREVIEW = ["as", "view", "images", "csrf_token", "idempotency_key", "version"];

@@ -5,6 +5,12 @@ import { refresh } from "./live.js";
 
 const FRAGMENT = { "X-Fragment": "1", Accept: "text/html" };
 
+/** Says something to screen readers, politely. @param {string} words */
+export function announce(words) {
+  const announcer = document.getElementById("announcer");
+  if (announcer) announcer.textContent = words;
+}
+
 /** @param {SubmitEvent} event */
 async function onSubmit(event) {
   const form = /** @type {HTMLFormElement} */ (event.target);
@@ -19,7 +25,12 @@ async function onSubmit(event) {
   event.preventDefault();
   if (form.getAttribute("aria-busy") === "true") return;
   form.setAttribute("aria-busy", "true");
+  const label = button ? [...button.childNodes] : [];
   button?.setAttribute("aria-disabled", "true");
+  if (button?.dataset.busy) {
+    button.replaceChildren(button.dataset.busy);
+    announce(button.dataset.busy);
+  }
   try {
     await send(form, button);
   } catch {
@@ -27,6 +38,7 @@ async function onSubmit(event) {
   } finally {
     form.removeAttribute("aria-busy");
     button?.removeAttribute("aria-disabled");
+    if (button?.dataset.busy) button.replaceChildren(...label);
   }
 }
 

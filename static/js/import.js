@@ -1,7 +1,7 @@
 // @ts-check
 // While a file is imported or looked through, the page brings itself up to date; a file that is too large is told
 // before it is sent. Leaving the page stops nothing: the server does the work.
-import { announce } from "./app.js";
+import { announce } from "./forms.js";
 import { refresh } from "./live.js";
 
 const LOOK_EVERY = 1000;

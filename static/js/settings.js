@@ -1,5 +1,5 @@
 // @ts-check
-// Settings: passwords can be shown, tokens copied, and a form that came back with mistakes has the focus on them.
+// Settings: passwords can be shown, and tokens copied.
 import "./passwords.js";
 
 /** @param {ParentNode} root */
@@ -12,4 +12,3 @@ function offerCopies(root) {
 
 offerCopies(document);
 document.addEventListener("sendonce:shown", (event) => offerCopies(/** @type {Element} */ (event.target)));
-/** @type {HTMLElement | null} */ (document.querySelector("main [data-focus]"))?.focus();
