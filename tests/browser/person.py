@@ -66,9 +66,15 @@ class Person:
         assert found, self.complaints
         self.complaints.remove(found[0])
 
+    def looks_at_it(self, *, theme: Literal["light", "dark"], width: int) -> None:
+        """See the page that is open as on another screen; nothing of it is loaded again."""
+        self.page.emulate_media(color_scheme=theme)
+        self.page.set_viewport_size({"width": width, "height": 800 if width > 640 else 640})
+
     def axe(self) -> Sequence[dict[str, Any]]:
         """Return what axe-core finds on the page as it stands."""
-        self.page.evaluate(_AXE)
+        if not self.page.evaluate("'axe' in window"):
+            self.page.evaluate(_AXE)
         result = self.page.evaluate(
             "async (rules) => (await axe.run(document, {runOnly: rules})).violations", _RULES
         )

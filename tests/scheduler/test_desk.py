@@ -18,7 +18,7 @@ def utc(*parts: int) -> datetime:
 
 
 def test_a_one_time_schedule_in_the_past_is_refused(tmp_path: Path) -> None:
-    with an_office(tmp_path) as office, pytest.raises(Invalid, match="is in the past"):
+    with an_office(tmp_path) as office, pytest.raises(Invalid, match="ago in"):
         office.schedule("2026-03-02T07:59", schedule_type=ScheduleType.ONCE)
 
 
