@@ -8,6 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from argon2 import PasswordHasher
+from argon2.profiles import CHEAPEST
+
+from identity import passwords
 
 POSTFIX = shutil.which("postfix", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
 MAY_RUN_POSTFIX = POSTFIX is not None and os.geteuid() == 0
@@ -73,6 +77,15 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
             terminalreporter.line(
                 f"{count} tests need {needed.what}. To run them, {needed.how}", red=True
             )
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _cheap_passwords() -> Iterator[None]:
+    """Let passwords be hashed fast: what a guess costs is no matter of these tests, and hundreds of them sign in."""
+    with pytest.MonkeyPatch.context() as patch:
+        cheap = PasswordHasher.from_parameters(CHEAPEST)
+        patch.setattr(passwords, "_hasher", cheap)
+        yield
 
 
 @pytest.fixture(autouse=True, scope="session")

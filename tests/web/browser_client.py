@@ -9,7 +9,7 @@ from werkzeug.test import TestResponse
 from assembly import Sendonce
 from identity import users
 from identity.model import Role
-from web.server import build_flask
+from tests.house import app_of
 
 PASSWORD = "a long enough password"
 
@@ -56,7 +56,7 @@ def signed_in(house: Sendonce, *, role: Role = Role.ADMIN) -> BrowserClient:
     email = f"{role}@example.com"
     with house.database.write(durable=False) as tx:
         users.create(tx, email, PASSWORD, role, house.clock.now())
-    client = BrowserClient(build_flask(house).test_client())
+    client = BrowserClient(app_of(house).test_client())
     answer = client.post_form("/login", {"email": email, "password": PASSWORD})
     assert answer.status_code == 303, answer.text
     return client
@@ -64,4 +64,4 @@ def signed_in(house: Sendonce, *, role: Role = Role.ADMIN) -> BrowserClient:
 
 def a_stranger(house: Sendonce) -> BrowserClient:
     """Return a browser in which nobody has signed in."""
-    return BrowserClient(build_flask(house).test_client())
+    return BrowserClient(app_of(house).test_client())

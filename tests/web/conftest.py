@@ -7,8 +7,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from assembly import Sendonce
-from tests.house import a_house, bearer
-from web.server import build_flask
+from tests.house import a_house, app_of, bearer
 
 
 @pytest.fixture
@@ -20,7 +19,7 @@ def house(tmp_path: Path) -> Iterator[Sendonce]:
 @pytest.fixture
 def client(house: Sendonce) -> FlaskClient:
     """Sends the bootstrap token with every request."""
-    client = build_flask(house).test_client()
+    client = app_of(house).test_client()
     client.environ_base["HTTP_AUTHORIZATION"] = bearer()["Authorization"]
     return client
 
@@ -28,4 +27,4 @@ def client(house: Sendonce) -> FlaskClient:
 @pytest.fixture
 def stranger(house: Sendonce) -> FlaskClient:
     """Sends no token."""
-    return build_flask(house).test_client()
+    return app_of(house).test_client()

@@ -7,9 +7,8 @@ from flask.testing import FlaskClient
 from assembly import Sendonce
 from identity import tokens
 from identity.model import Role
-from tests.house import bearer
+from tests.house import app_of, bearer
 from tests.web.browser_client import signed_in
-from web.server import build_flask
 
 OPEN_TO_ALL = {
     "/healthz",
@@ -39,7 +38,7 @@ def routes_of(house: Sendonce) -> list[tuple[str, str, str]]:
             rule.rule,
             _PLACE.sub(lambda m: "1" if m[1] == "id" else "a@example.com", rule.rule),
         )
-        for rule in build_flask(house).url_map.iter_rules()
+        for rule in app_of(house).url_map.iter_rules()
         for method in rule.methods or ()
         if method not in ("HEAD", "OPTIONS")
     ]

@@ -4,7 +4,7 @@ from typing import Any
 from flask.testing import FlaskClient
 
 from assembly import Sendonce
-from web.server import build_flask
+from tests.house import app_of
 
 
 def refs(node: Any) -> Iterator[str]:
@@ -30,7 +30,7 @@ def test_every_call_is_described(house: Sendonce, client: FlaskClient) -> None:
     }
     routes = {
         (method, rule.rule.replace("<id:id>", "{id}").replace("<path:email>", "{email}"))
-        for rule in build_flask(house).url_map.iter_rules()
+        for rule in app_of(house).url_map.iter_rules()
         for method in rule.methods or ()
         if rule.rule.startswith("/api/") and method not in ("HEAD", "OPTIONS")
     }

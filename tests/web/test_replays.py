@@ -7,9 +7,8 @@ from flask.testing import FlaskClient
 from assembly import Sendonce
 from foundation.clock import SystemClock
 from storage import replays
-from tests.house import a_house, bearer
+from tests.house import a_house, app_of, bearer
 from tests.web.given import a_campaign
-from web.server import build_flask
 
 
 def post(client: FlaskClient, body: dict[str, object], *, key: str, path: str = "/api/audiences"):
@@ -99,7 +98,7 @@ def test_a_repeat_waits_for_the_first_and_then_says_so(
 
 def test_many_repeats_at_once_make_one_thing(tmp_path: Path) -> None:
     with a_house(tmp_path, clock=SystemClock()) as house:
-        app = build_flask(house)
+        app = app_of(house)
 
         def send(_: int):
             headers = bearer() | {"Idempotency-Key": "k-1"}

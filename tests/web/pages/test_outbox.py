@@ -3,10 +3,9 @@ import pytest
 from assembly import Sendonce
 from identity.model import Role
 from mail.sandbox import Maildir
-from tests.house import bearer
+from tests.house import app_of, bearer
 from tests.web.browser_client import BrowserClient, signed_in
 from web.pages import outbox
-from web.server import build_flask
 
 PATHS = ("/outbox", "/outbox/{id}", "/outbox/{id}/html", "/outbox/{id}.eml")
 
@@ -210,7 +209,7 @@ def test_clearing_is_an_admin_s(house: Sendonce, role: Role) -> None:
 
 def test_nobody_sees_it_without_signing_in(house: Sendonce) -> None:
     kept = keep(house)
-    stranger = build_flask(house).test_client()
+    stranger = app_of(house).test_client()
 
     answers = [stranger.get(path.format(id=kept)) for path in PATHS]
 
@@ -220,7 +219,7 @@ def test_nobody_sees_it_without_signing_in(house: Sendonce) -> None:
 def test_the_api_lists_those_of_a_run(house: Sendonce) -> None:
     wanted = keep(house, run=7)
     keep(house, run=8)
-    client = build_flask(house).test_client()
+    client = app_of(house).test_client()
 
     found = client.get("/api/outbox?run_id=7", headers=bearer()).json["items"]
 

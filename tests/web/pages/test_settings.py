@@ -9,9 +9,8 @@ from assembly import Sendonce
 from identity import tokens, users
 from identity.model import Role, Token, User
 from ops import first_start
-from tests.house import a_house
+from tests.house import a_house, app_of
 from tests.web.browser_client import PASSWORD, BrowserClient, a_stranger, signed_in
-from web.server import build_flask
 
 ANN = {"email": "ann@example.com", "password": "a long enough one"}
 NEW_PASSWORD = "another long password"
@@ -230,7 +229,7 @@ def test_a_token_is_shown_once_and_works(house: Sendonce, admin: BrowserClient) 
     [token] = every_token(house)
     assert (token.name, token.role) == ("deploy", Role.EDITOR)
     assert (token.expires_at - token.created_at).days == 30
-    stranger = build_flask(house).test_client()
+    stranger = app_of(house).test_client()
     headers = {"Authorization": f"Bearer {secret}"}
     assert stranger.get("/api/campaigns", headers=headers).status_code == 200
     for path in ("/settings/tokens", "/settings/tokens/new"):
@@ -279,7 +278,7 @@ def test_a_token_that_is_revoked_opens_nothing_and_stays_in_the_list(
 
     assert "Revoke the token deploy" in asked.text
     assert {a.headers["Location"] for a in answers} == {"/settings/tokens#t1"}
-    assert build_flask(house).test_client().get("/api/runs", headers=headers).status_code == 401
+    assert app_of(house).test_client().get("/api/runs", headers=headers).status_code == 401
     assert "Revoked" in admin.get("/settings/tokens").text
 
 
@@ -476,7 +475,7 @@ def test_cookies_go_over_https_only_for_who_came_by_it(
 ) -> None:
     with a_house(tmp_path, public_url="https://mail.example.com") as house:
         signed_in(house)
-        client = build_flask(house).test_client()
+        client = app_of(house).test_client()
         token = _TOKEN.search(client.get("/login", base_url=came_by).text)[1]
         form = {"email": "admin@example.com", "password": PASSWORD, "csrf_token": token}
 

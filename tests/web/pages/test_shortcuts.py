@@ -3,9 +3,9 @@ from pathlib import Path
 
 from assembly import Sendonce
 from identity.model import Role
+from tests.house import app_of
 from tests.web.browser_client import signed_in
 from web.pages.shortcuts import PLACES
-from web.server import build_flask
 
 ROOT = Path(__file__).parent.parent.parent.parent
 _KEY = re.compile(r"data[-_](?:row[-_])?key=\"([^\"${]+)\"")
@@ -28,4 +28,4 @@ def test_everybody_who_may_come_in_sees_it_as_a_page_and_as_a_dialog(house: Send
     assert "<h1>Keyboard shortcuts</h1>" in page
     assert 'data-dialog-content data-title="Keyboard shortcuts"' in page
     assert "<kbd>j</kbd> <kbd>k</kbd>" in page
-    assert build_flask(house).test_client().get("/shortcuts").status_code == 401
+    assert app_of(house).test_client().get("/shortcuts").status_code == 401

@@ -6,11 +6,10 @@ from foundation import machine
 from identity.model import Role
 from scheduler.thread import step
 from storage import aliveness
-from tests.house import bearer
+from tests.house import app_of, bearer
 from tests.web.browser_client import BrowserClient, signed_in
 from tests.web.given import a_schedule, an_account
 from web.checks import Check, Look, look_around
-from web.server import build_flask
 
 
 @pytest.fixture
@@ -26,13 +25,13 @@ def led_by_another(house: Sendonce) -> None:
 
 
 def found(house: Sendonce, what: str) -> Check:
-    with build_flask(house).test_request_context():
+    with app_of(house).test_request_context():
         [check] = [c for c in look_around(house, house.clock.now()) if c.what == what]
     return check
 
 
 def through_the_api(house: Sendonce) -> object:
-    client = build_flask(house).test_client()
+    client = app_of(house).test_client()
     client.environ_base["HTTP_AUTHORIZATION"] = bearer()["Authorization"]
     return client
 
@@ -138,4 +137,4 @@ def test_a_schedule_file_that_can_not_be_read_does_not_keep_the_page_from_being_
 
 
 def test_the_status_is_for_those_who_may_come_in(house: Sendonce) -> None:
-    assert build_flask(house).test_client().get("/status").status_code == 401
+    assert app_of(house).test_client().get("/status").status_code == 401
