@@ -71,8 +71,9 @@ function onKey(event) {
   );
   if (found) {
     event.preventDefault();
-    if (found.matches("input, select, textarea")) found.focus();
-    else found.click();
+    // A field is for typing; from a menu's button the next Tab leads into its menu.
+    if (found.matches("input, select, textarea, [popovertarget]")) found.focus();
+    if (!found.matches("input, select, textarea")) found.click();
     return;
   }
   if (event.key === "Enter" && target.matches("[data-row]")) {

@@ -128,7 +128,9 @@ export async function openDialog(address, opener) {
   });
   document.body.append(dialog);
   dialog.showModal();
-  /** @type {HTMLElement | null} */ (content.querySelector("[autofocus], select, input:not([type=hidden]), textarea, button"))?.focus();
+  // Where there is nothing to fill in, the way out: Enter by habit must not send.
+  const first = "[autofocus], select, input:not([type=hidden]), textarea, a[data-close-dialog], button";
+  /** @type {HTMLElement | null} */ (content.querySelector(first))?.focus();
   content.dispatchEvent(new CustomEvent("sendonce:shown", { bubbles: true }));
 }
 
