@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from foundation.errors import FieldError, Invalid, SendonceError
 from web import wording
+from web.fields import GREATEST_ID
 
 B = TypeVar("B", bound=BaseModel)
 
@@ -58,7 +59,7 @@ def ticked(name: str) -> bool:
 def version() -> int | None:
     """Return the version that the form was made from, as If-Match says it; None where it does not say."""
     found = whole("version")
-    return found if isinstance(found, int) else None
+    return min(found, GREATEST_ID) if isinstance(found, int) else None
 
 
 def checked(model: type[B], values: Mapping[str, object]) -> B:

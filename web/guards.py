@@ -60,6 +60,16 @@ def _guard() -> None:
     require(g.principal, role)
 
 
+def is_still_let_in() -> bool:
+    """Say whether whoever began this request would be let in now: an answer that goes on for long asks again."""
+    g.pop("session_found", None)
+    try:
+        require(_who_asks(), g.principal.role)
+    except SendonceError:
+        return False
+    return True
+
+
 def _role_needed() -> Role | None:
     if request.endpoint is None:  # no such route: whoever has no token is not told which there are
         under_api = request.path == "/api" or request.path.startswith("/api/")

@@ -7,13 +7,16 @@ from flask import Response
 
 _POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src {images}; form-action 'none'; base-uri 'none';"
-    " frame-ancestors 'self'; sandbox"
+    " frame-ancestors 'self'; sandbox allow-popups allow-popups-to-escape-sandbox"
 )
+
+# A link leads to a window of its own, as in a mail program: in the frame no other page may be shown.
+_IN_A_WINDOW = '<base target="_blank">'
 
 
 def framed(html: str, *, remote_images: bool) -> Response:
     """Return the HTML as a mail program shows it; remote_images: fetch those too, which tells their host."""
-    answer = Response(html, mimetype="text/html")
+    answer = Response(_IN_A_WINDOW + html, mimetype="text/html")
     images = "data: https:" if remote_images else "data:"
     answer.headers["Content-Security-Policy"] = _POLICY.format(images=images)
     answer.headers["X-Frame-Options"] = "SAMEORIGIN"

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
 from flask import Blueprint, Response, flash, render_template, request
+from werkzeug.urls import iri_to_uri
 
 from identity.model import Role
 from web.guards import for_role, open_to_all
@@ -66,6 +67,7 @@ def go(where: str, *, say: str | None = None) -> Response:
     """Lead to another page of ours, which then says this sentence once."""
     if say is not None:
         flash(say)
+    where = iri_to_uri(where)  # a header holds no other characters
     if FRAGMENT in request.headers:
         return Response(status=200, headers={LEADS_TO: where}, mimetype="text/html")
     return Response(status=303, headers={"Location": where}, mimetype="text/html")

@@ -168,7 +168,9 @@ def _finish(answer: Response) -> Response:
 def _keep(named: replays.Request, answer: Response) -> None:
     house = the_house()
     with house.database.write(durable=True) as tx:
-        if answer.status_code in _SAYS_NOTHING or answer.status_code >= 500:
+        # A page's form is pressed again once what stood in its way is gone: nothing was done, so nothing is kept.
+        is_a_pages = "Idempotency-Key" not in request.headers and answer.status_code >= 400
+        if is_a_pages or answer.status_code in _SAYS_NOTHING or answer.status_code >= 500:
             replays.forget(tx, named)
             return
         kept = replays.Answer(
@@ -184,12 +186,14 @@ def _keep(named: replays.Request, answer: Response) -> None:
 def _body_mark() -> bytes:
     """Return what tells two bodies apart and does not give away a password in one, as a plain hash would."""
     mark = hmac.new(the_house().key.derive("bodies of repeated requests"), digestmod=hashlib.sha256)
-    if request.mimetype != "multipart/form-data":
+    if request.mimetype not in _FORMS:
         mark.update(request.get_data(cache=True))
         return mark.digest()
-    # The boundary of a form is a new one each time it is sent, so its fields are what counts.
+    # The boundary of a form is a new one each time it is sent, and so is the token of a page that is shown again: what
+    # was filled in is what counts.
     for name, text in sorted(request.form.items(multi=True)):
-        mark.update(f"{len(name)} {len(text)} {name}{text}".encode(errors="replace"))
+        if name not in (KEY_FIELD, "csrf_token"):
+            mark.update(f"{len(name)} {len(text)} {name}{text}".encode(errors="replace"))
     for name, file in request.files.items(multi=True):
         content = file.stream.read()
         file.stream.seek(0)

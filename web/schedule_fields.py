@@ -53,6 +53,18 @@ def values_of(schedule: Schedule) -> dict[str, Any]:
     }
 
 
+def unchanged_ends(schedule: Schedule) -> tuple[str, ...]:
+    """Return the fields of a schedule's end where the form has them as it was made.
+
+    It shows a day where the schedule has an instant, and one limit where it may have two: neither is to be lost by
+    saving what nobody touched.
+    """
+    before = values_of(schedule)
+    shown = ("ends", "ends_on", "max_runs", "timezone")
+    as_it_was = all(forms.text(name) == str(before[name] or "") for name in shown)
+    return ("ends_at", "max_runs") if as_it_was else ()
+
+
 def rounded(instant: datetime, zone: str) -> datetime:
     """Return the wall-clock time of the next full minute: the one that runs now is past already."""
     local = instant.astimezone(ZoneInfo(zone))

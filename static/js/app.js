@@ -62,7 +62,7 @@ function rememberZone() {
 function onKey(event) {
   if (document.cookie.split("; ").includes("keys=off")) return;
   const target = /** @type {HTMLElement} */ (event.target);
-  if (event.ctrlKey || event.metaKey || event.altKey || target.closest("input, select, textarea, [contenteditable], dialog")) return;
+  if (event.repeat || event.ctrlKey || event.metaKey || event.altKey || target.closest("input, select, textarea, [contenteditable], dialog")) return;
   if (event.key === "j" || event.key === "k") return moveRow(event.key === "j" ? 1 : -1);
   const key = CSS.escape(event.key);
   // A key that belongs to a row does nothing unless that row has the focus: nobody pauses the first one by accident.

@@ -1,7 +1,14 @@
 // @ts-check
 // Forms and dialogs without leaving the page. Each works as a plain form or link where there is no script, and where
 // the script can't reach the server it says so and leaves what was typed.
-import { refresh } from "./live.js";
+import { refresh, stale } from "./live.js";
+
+const KEY = "idempotency_key";
+const DOUBLE_CLICK = 700;
+let lastDone = 0;
+
+/** By address, the keys of what was sent and not answered. @type {Map<string, string>} */
+const unanswered = new Map();
 
 const FRAGMENT = { "X-Fragment": "1", Accept: "text/html" };
 
@@ -24,6 +31,8 @@ async function onSubmit(event) {
   if (form.method !== "post" || frame || form.matches("[data-plain]")) return;
   event.preventDefault();
   if (form.getAttribute("aria-busy") === "true") return;
+  // The second half of a double click must not press what has come into the first one's place.
+  if (form.matches(".act") && Date.now() - lastDone < DOUBLE_CLICK) return;
   form.setAttribute("aria-busy", "true");
   const label = button ? [...button.childNodes] : [];
   button?.setAttribute("aria-disabled", "true");
@@ -31,26 +40,49 @@ async function onSubmit(event) {
     button.replaceChildren(button.dataset.busy);
     announce(button.dataset.busy);
   }
+  let leadsTo;
   try {
-    await send(form, button);
+    leadsTo = await send(form, button);
   } catch {
-    problem("There is no connection to Sendonce. Nothing was changed by this. Sending, if it is under way, goes on. Try again.");
+    problem("There is no connection to Sendonce, so it is not known whether this was done. Press the same button again: it is done once at most.");
   } finally {
     form.removeAttribute("aria-busy");
     button?.removeAttribute("aria-disabled");
     if (button?.dataset.busy) button.replaceChildren(...label);
   }
+  if (!leadsTo) return;
+  /** @type {HTMLElement | null} */ (form.closest("[popover]"))?.hidePopover();
+  try {
+    await follow(leadsTo);
+  } catch {
+    stale(true); // it was done; only this page can't show it
+  }
+  lastDone = Date.now();
 }
 
-/** @param {HTMLFormElement} form @param {HTMLButtonElement | null} button */
+/**
+ * Sends a form, and shows what is wrong with it where something is.
+ * @param {HTMLFormElement} form @param {HTMLButtonElement | null} button
+ * @returns {Promise<string | undefined>} where it leads, once it was done
+ */
 async function send(form, button) {
   const data = new FormData(form, button);
+  const address = button?.hasAttribute("formaction") ? button.formAction : form.action;
+  // An earlier one that nobody answered may have been carried out: this is the same one again.
+  const key = unanswered.get(address) ?? String(data.get(KEY) ?? "");
+  if (key) {
+    data.set(KEY, key);
+    unanswered.set(address, key);
+  }
   const multipart = form.enctype === "multipart/form-data";
   const body = multipart ? data : new URLSearchParams(/** @type {any} */ (data));
-  const answer = await fetch(button?.hasAttribute("formaction") ? button.formAction : form.action, { method: "POST", body, headers: FRAGMENT });
+  const answer = await fetch(address, { method: "POST", body, headers: FRAGMENT });
+  const text = await answer.text();
+  // A gateway's answer in the server's place says nothing about what was done.
+  if (answer.status < 500) unanswered.delete(address);
   const leadsTo = answer.headers.get("X-Leads-To");
-  if (answer.ok && leadsTo) return follow(leadsTo);
-  const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+  if (answer.ok && leadsTo) return leadsTo;
+  const page = new DOMParser().parseFromString(text, "text/html");
   const again = form.id && page.getElementById(form.id);
   if (again) {
     form.replaceWith(again);
@@ -88,6 +120,8 @@ export function problem(words) {
   close.className = "small";
   close.textContent = "Close";
   close.addEventListener("click", () => slot.replaceChildren());
+  // Behind an open dialog nobody could read or close it.
+  (document.querySelector("dialog[open] .dialog-body") ?? document.body).prepend(slot);
   slot.replaceChildren(text, close);
 }
 
@@ -123,6 +157,9 @@ export async function openDialog(address, opener) {
   dialog.setAttribute("aria-labelledby", title.id);
   dialog.append(head, body);
   dialog.addEventListener("close", () => {
+    const slot = document.getElementById("problem");
+    if (slot && dialog.contains(slot)) document.body.append(slot);
+    slot?.replaceChildren();
     dialog.remove();
     if (opener instanceof HTMLElement && opener.isConnected) opener.focus();
   });

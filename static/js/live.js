@@ -6,6 +6,7 @@ const CHANNEL = "sendonce-live";
 const LOOK_EVERY = 3000;
 const AT_MOST_EVERY = 300;
 const FIRST_EVENT_WITHIN = 5000;
+const TRY_AGAIN_AFTER = 15_000;
 
 const wants = (document.body.dataset.liveOn ?? "").split(" ").filter(Boolean);
 const runId = document.body.dataset.run;
@@ -14,14 +15,15 @@ let paused = false;
 let caughtUp = false;
 let lastAnswer = Date.now();
 
-/** Brings this page's live parts up to date. @returns {Promise<void>} */
+/** Brings this page's live parts up to date. @returns {Promise<boolean>} whether they are */
 export async function refresh() {
   const answer = await fetch(location.pathname + location.search, { headers: { Accept: "text/html" } });
   if (answer.redirected) {
-    location.assign(answer.url);
-    return;
+    // Nobody is led away from what they have typed.
+    strip("Your session has ended. Sign in again in another tab, then go on here; nothing that you typed is lost.");
+    return false;
   }
-  if (!answer.ok) return;
+  if (!answer.ok) return false;
   const page = new DOMParser().parseFromString(await answer.text(), "text/html");
   for (const part of document.querySelectorAll("[data-live]")) {
     const fresh = part.id && page.getElementById(part.id);
@@ -36,6 +38,7 @@ export async function refresh() {
   document.title = page.title;
   lastAnswer = Date.now();
   document.dispatchEvent(new CustomEvent("sendonce:refreshed"));
+  return true;
 }
 
 /**
@@ -43,6 +46,8 @@ export async function refresh() {
  * @param {Element} old @param {Element} fresh
  */
 function morph(old, fresh) {
+  // What is being sent stays as it was pressed: with its key, it is done once.
+  if (old.getAttribute("aria-busy") === "true") return;
   for (const { name } of [...old.attributes]) {
     if (!fresh.hasAttribute(name) && name !== "open") old.removeAttribute(name);
   }
@@ -77,25 +82,33 @@ function morph(old, fresh) {
 /** @param {Node} one @param {Node} other */
 function isLike(one, other) {
   if (one.nodeType !== other.nodeType || one.nodeName !== other.nodeName) return false;
-  return !(one instanceof Element) || one.id === /** @type {Element} */ (other).id;
+  if (!(one instanceof Element) || !(other instanceof Element)) return true;
+  // A button that does something else is another button, also where it stands in the same place.
+  return one.id === other.id && one.getAttribute("action") === other.getAttribute("action");
 }
 
 let waiting = false;
+let again = false;
 let lastRefresh = 0;
 
 /** Refreshes soon, at most three times a second, and never while nobody looks. */
 async function refreshSoon() {
-  if (waiting || paused || document.hidden) return;
+  if (paused || document.hidden) return;
+  again = true;
+  if (waiting) return;
   waiting = true;
-  const wait = Math.max(0, lastRefresh + AT_MOST_EVERY - Date.now());
-  await new Promise((done) => setTimeout(done, wait));
-  try {
-    await refresh();
-    stale(false);
-  } catch {
-    stale(true);
+  // What comes while a page is on its way may not be in it.
+  while (again) {
+    const wait = Math.max(0, lastRefresh + AT_MOST_EVERY - Date.now());
+    await new Promise((done) => setTimeout(done, wait));
+    again = false;
+    try {
+      if (await refresh()) stale(false);
+    } catch {
+      stale(true);
+    }
+    lastRefresh = Date.now();
   }
-  lastRefresh = Date.now();
   waiting = false;
 }
 
@@ -117,29 +130,32 @@ function say(state) {
   button.title = state === "paused" ? "Update this page again by itself" : "Stop updating this page by itself";
 }
 
+/** Says something on top of the page until it is taken back. @param {string} words */
+function strip(words) {
+  const there = document.getElementById("stale") ?? document.createElement("p");
+  there.id = "stale";
+  there.className = "stale";
+  there.setAttribute("role", "status");
+  if (there.textContent !== words) there.textContent = words;
+  if (!there.isConnected) document.getElementById("banners")?.before(there);
+}
+
 /** @param {boolean} lost */
-function stale(lost) {
-  const old = document.getElementById("stale");
+export function stale(lost) {
   if (!lost) {
-    old?.remove();
+    document.getElementById("stale")?.remove();
     return;
   }
   say("offline");
-  if (old) return;
-  const strip = document.createElement("p");
-  strip.id = "stale";
-  strip.className = "stale";
-  strip.setAttribute("role", "status");
   const since = new Date(lastAnswer).toLocaleTimeString([], { hour12: false });
-  strip.textContent = `No connection to Sendonce since ${since}. Sending goes on without this page, which shows what was so then.`;
-  document.getElementById("banners")?.before(strip);
+  strip(`No connection to Sendonce since ${since}. Sending goes on without this page, which shows what was so then.`);
 }
 
 /** @param {{kind: string, data: any}} message */
 function onMessage({ kind, data }) {
+  if (kind === "lost") return poll();
   if (paused) return;
   say("live");
-  stale(false);
   if (kind === "scheduler") document.dispatchEvent(new CustomEvent("sendonce:beat", { detail: data }));
   // Between this page's making and the first news of the stream something may have changed.
   if (!caughtUp && wants.length) refreshSoon();
@@ -169,7 +185,7 @@ function stopPolling() {
 
 /** Holds the stream, for this tab and all others. @param {(message: {kind: string, data: any}) => void} pass */
 function listen(pass) {
-  let opened = false;
+  let opened = poller !== undefined;
   let heard = false;
   stream = new EventSource("/api/events");
   setTimeout(() => {
@@ -189,8 +205,12 @@ function listen(pass) {
   }
   stream.onerror = () => {
     say("reconnecting");
-    // Closed: the server has no thread to spare (503), or nobody is signed in.
-    if (stream?.readyState === EventSource.CLOSED) poll();
+    if (stream?.readyState !== EventSource.CLOSED) return;
+    // The server has no thread to spare (503), or is not there: all tabs ask by themselves until it is tried again.
+    pass({ kind: "lost", data: null });
+    setTimeout(() => {
+      if (stream) listen(pass);
+    }, TRY_AGAIN_AFTER);
   };
 }
 
@@ -198,7 +218,7 @@ function start() {
   if (!("BroadcastChannel" in window)) return poll();
   const channel = new BroadcastChannel(CHANNEL);
   channel.onmessage = (event) => {
-    stopPolling();
+    if (event.data.kind !== "lost") stopPolling();
     onMessage(event.data);
   };
   /** @param {{kind: string, data: any}} message */

@@ -4,15 +4,19 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import timedelta
 
-from flask import Flask, Response, current_app, request
+from flask import Flask, Response, current_app, request, stream_with_context
 
 from assembly import Sendonce
 from foundation.errors import Unavailable
 from web.current import the_house
+from web.guards import is_still_let_in
 from web.live import Event, Publisher
 from web.openapi import Resource
 
 resource = Resource("events", "What changes, as it happens")
+
+_ASK_AGAIN = timedelta(seconds=5)
+"""How long a stream may outlive its session or token."""
 
 _HEARTBEAT = timedelta(seconds=15)
 _LOOK_AROUND = timedelta(seconds=0.25)
@@ -38,7 +42,8 @@ def events() -> Response:
     reading = ExitStack()
     reading.enter_context(publisher.reading())
     gone = request.environ.get("waitress.client_disconnected", lambda: False)
-    answer = Response(_stream(the_house(), publisher, gone), mimetype="text/event-stream")
+    pieces = stream_with_context(_stream(the_house(), publisher, gone))
+    answer = Response(pieces, mimetype="text/event-stream")
     answer.call_on_close(reading.close)
     answer.headers["X-Accel-Buffering"] = "no"  # nginx: pass each event on at once
     return answer
@@ -48,8 +53,12 @@ def _stream(house: Sendonce, publisher: Publisher, gone: Callable[[], bool]) -> 
     yield b"retry: 2000\n\n"
     sequence, now_so = publisher.current()
     yield from map(_written, now_so)
-    said_at = house.clock.elapsed()
+    said_at = asked_at = house.clock.elapsed()
     while not gone():
+        if house.clock.elapsed() - asked_at > _ASK_AGAIN:
+            asked_at = house.clock.elapsed()
+            if not is_still_let_in():
+                return
         if house.thread.is_stopping:
             yield b"event: bye\ndata: {}\n\n"
             return

@@ -8,7 +8,7 @@ from flask import Response, request
 
 from accounts import store as accounts
 from scheduler import desk
-from scheduler.model import Schedule
+from scheduler.model import Schedule, Status
 from web.current import the_house
 from web.page import Pages, show
 from web.schedule_rows import (
@@ -29,6 +29,7 @@ PAGE = 50
 _TABS = (
     ("all", "All"),
     ("soon", "Due soon"),
+    ("planned", "Planned"),
     ("running", "Running"),
     ("held", "Held"),
     ("paused", "Paused"),
@@ -109,6 +110,8 @@ def _is_in(schedule: Schedule, tab: str) -> bool:
         case "soon":
             upcoming = schedule.next_run
             return bool(schedule.enabled and upcoming and upcoming - now <= SOON)
+        case "planned":
+            return schedule.status is Status.PENDING
         case "done":
             return schedule.status in OVER
         case "running" | "held" | "paused":

@@ -135,6 +135,11 @@ def start(audience_id: int, token: str) -> Response:
     upload = kept.find(token, audience_id)
     if upload.mapping is None:
         return go(f"/audiences/{audience_id}/import/{token}")
+    if forms.whole("check") != upload.check_id:
+        raise Conflict(
+            "The columns were said anew meanwhile, so this is not what you have looked at. Nothing was imported."
+            " Look at the check again, then import."
+        )
     try:
         file = kept.take(token)
     except NotFound:

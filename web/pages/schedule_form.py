@@ -16,7 +16,7 @@ from web.api.schedules import NewSchedule, ScheduleChanges, changes_of, fields_o
 from web.current import the_house
 from web.forms import Filled
 from web.page import Pages, go, show
-from web.schedule_fields import given, rounded, values_of
+from web.schedule_fields import given, rounded, unchanged_ends, values_of
 from web.schedule_rows import Names, names_of
 from web.shown import in_words, viewers_zone
 
@@ -104,9 +104,10 @@ def change(schedule_id: int) -> Response:
     house = the_house()
     schedule = desk.get(house.scheduler, schedule_id)
     try:
-        body = forms.checked(
-            ScheduleChanges, given() | {"again_today": forms.ticked("again_today")}
-        )
+        fields = given() | {"again_today": forms.ticked("again_today")}
+        for name in unchanged_ends(schedule):
+            del fields[name]
+        body = forms.checked(ScheduleChanges, fields)
         changed = desk.edit(
             house.scheduler,
             schedule_id,

@@ -72,7 +72,7 @@ def sign_in() -> Response:
     # Outside of any transaction: it takes as long for an e-mail that nobody has.
     if not verify(password_hash, forms.text("password")) or user is None:
         log.warning("sign-in refused")
-        return _ask(_typed(forms.Mistake(field="email", label=None, message=_WRONG)), status=401)
+        return _ask(_typed(forms.Mistake(field="", label=None, message=_WRONG)), status=401)
     with house.database.write(durable=True) as tx:
         tries.forget(tx, who)
         sessions.begin(tx, user, house.clock.now())

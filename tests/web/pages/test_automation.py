@@ -1,5 +1,6 @@
 """Schedules in the browser, over HTTP alone: what the pages say, and what their forms do."""
 
+import re
 from datetime import timedelta
 
 import pytest
@@ -9,7 +10,7 @@ from assembly import Sendonce
 from identity.model import Role
 from scheduler.thread import step
 from tests.web.browser_client import BrowserClient, signed_in
-from tests.web.given import a_campaign, a_schedule
+from tests.web.given import a_campaign, a_schedule, materialised
 
 
 @pytest.fixture
@@ -337,3 +338,82 @@ def test_a_one_time_slot_that_was_skipped_is_over_and_offers_nothing_to_bring_ba
 
     assert "Cancelled" in page
     assert "Bring back" not in page
+
+
+@pytest.mark.parametrize(
+    "ends",
+    [
+        {"ends_at": "2026-03-25T10:30:00Z", "max_runs": 2},
+        {"ends_at": "2026-03-25T10:30:00Z"},
+        {"max_runs": 2},
+        {},
+    ],
+)
+def test_an_edit_that_touches_nothing_changes_nothing(
+    client: FlaskClient, anna: BrowserClient, ends: dict[str, object]
+) -> None:
+    schedule = a_schedule(
+        client,
+        schedule_time="2026-03-03T09:00:30",
+        timezone="Europe/Berlin",
+        catch_up="skip",
+        **ends,
+    )
+    path = f"/automation/{schedule['id']}/edit"
+
+    answer = anna.post_form(path, fields_on(anna.get(path).text))
+
+    assert answer.status_code == 303
+    assert client.get(f"/api/schedules/{schedule['id']}").json == schedule
+
+
+def test_a_version_beyond_all_numbers_is_a_conflict_not_a_fault(
+    client: FlaskClient, anna: BrowserClient
+) -> None:
+    schedule = a_schedule(client)
+    form = a_form(schedule["campaign_id"], schedule_type="daily", version="9" * 19)
+
+    assert anna.post_form(f"/automation/{schedule['id']}/edit", form).status_code == 409
+
+
+def test_what_stood_in_a_buttons_way_may_go_and_the_button_be_pressed_again(
+    house: Sendonce, client: FlaskClient, anna: BrowserClient
+) -> None:
+    run = materialised(house, client)
+    path = "/automation/1/run-now"
+    button = {"csrf_token": anna.token(), "idempotency_key": anna.key_in(path)}
+    refused = anna.post_raw(path, button)
+
+    client.post(f"/api/runs/{run}/cancel")
+    again = anna.post_raw(path, button)
+
+    assert (refused.status_code, again.status_code) == (409, 303)
+    assert again.headers["Location"] == "/runs/2"
+
+
+def test_a_retry_from_a_page_that_was_opened_again_is_the_same_request(
+    house: Sendonce, client: FlaskClient, anna: BrowserClient
+) -> None:
+    schedule = a_schedule(client)
+    path = f"/automation/{schedule['id']}/run-now"
+    key = anna.key_in(path)
+    first = anna.post_raw(path, {"csrf_token": anna.token(), "idempotency_key": key})
+
+    house.clock.advance(seconds=5)  # the token of a page is of its second
+    again = anna.post_raw(path, {"csrf_token": anna.token(), "idempotency_key": key})
+
+    assert first.headers["Location"] == again.headers["Location"] == "/runs/1"
+
+
+def fields_on(page: str) -> dict[str, str]:
+    """Return what the schedule form on a page would send."""
+    form = page[page.index('id="schedule-form"') :]
+    fields: dict[str, str] = {}
+    for tag in re.findall(r"<input[^>]*>", form):
+        name, value = (re.search(rf' {a}="([^"]*)"', tag) for a in ("name", "value"))
+        is_sent = not re.search(r'type="(radio|checkbox)"', tag) or " checked" in tag
+        if name and is_sent:
+            fields[name[1]] = value[1] if value else ""
+    chosen = re.search(r'<option value="(\d+)" selected', form)
+    assert chosen is not None
+    return fields | {"campaign_id": chosen[1]}

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
 
 from assembly import Sendonce
 from audience import csv_import
@@ -55,6 +56,16 @@ def kept(house: Sendonce) -> list[Path]:
     return sorted((house.settings.data_dir / "uploads").glob("*.csv"))
 
 
+def seen_check(browser: BrowserClient, path: str) -> dict[str, str]:
+    """Return what the button under the check says: which check it was that somebody looked at."""
+    found = re.search(r'name="check" value="(\d+)"', browser.get(path + "/check").text)
+    return {"check": found[1] if found else ""}
+
+
+def press_import(browser: BrowserClient, path: str) -> TestResponse:
+    return browser.post_form(f"{path}/start", seen_check(browser, path))
+
+
 def test_a_file_goes_through_all_steps(house: Sendonce, client: FlaskClient) -> None:
     an_audience(client, recipients=[{"email": "bob@example.com", "name": "Robert"}])
     client.post("/api/suppressions", json={"email": "cy@example.com"})
@@ -77,7 +88,7 @@ def test_a_file_goes_through_all_steps(house: Sendonce, client: FlaskClient) -> 
     assert "Import 3 people" in check
     assert client.get("/api/audiences/1").json["recipients"] == 1
 
-    begun = browser.post_form(f"{path}/start")
+    begun = press_import(browser, path)
     done = ended(browser, begun.headers["Location"])
 
     assert "Done: 3 people from 5 rows" in done
@@ -97,8 +108,9 @@ def test_an_import_that_is_begun_twice_runs_once(house: Sendonce, client: FlaskC
     path = uploaded(browser)
     checked(browser, path)
 
-    first = browser.post_form(f"{path}/start")
-    again = browser.post_form(f"{path}/start")
+    button = seen_check(browser, path)
+    first = browser.post_form(f"{path}/start", button)
+    again = browser.post_form(f"{path}/start", button)
 
     assert first.headers["Location"] == again.headers["Location"]
     assert "Show the import" in browser.get(f"{path}/check").text
@@ -114,7 +126,7 @@ def test_a_file_without_a_heading_keeps_its_first_person(
     path = uploaded(browser, "ann@example.com,Ann\nbob@example.com,Bob\n")
     columns = browser.get(path).text
     checked(browser, path, to_1="name", header="no")
-    ended(browser, browser.post_form(f"{path}/start").headers["Location"])
+    ended(browser, press_import(browser, path).headers["Location"])
 
     assert "the first row is a person" in columns
     found = client.get("/api/audiences/1/recipients").json["items"]
@@ -280,3 +292,20 @@ def test_an_import_whose_process_died_says_what_to_do(house: Sendonce, client: F
 
     assert "Import the file again" in page
     assert "Importing, " not in browser.get("/audiences").text
+
+
+def test_an_import_of_other_columns_than_those_that_were_looked_at_is_refused(
+    house: Sendonce, client: FlaskClient
+) -> None:
+    an_audience(client)
+    browser = signed_in(house)
+    path = uploaded(browser)
+    checked(browser, path)
+    button = seen_check(browser, path)
+    checked(browser, path)
+
+    answer = browser.post_form(f"{path}/start", button)
+
+    assert answer.status_code == 409
+    assert "Nothing was imported" in answer.text
+    assert client.get("/api/audiences/1/recipients").json["items"] == []

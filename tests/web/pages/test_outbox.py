@@ -103,7 +103,10 @@ def test_a_message_is_shown_in_a_frame_that_can_do_nothing(
 
     assert "<h1>&lt;i&gt;Hi&lt;/i&gt;</h1>" in page
     assert "alert(1)" not in page
-    assert '<iframe class="mail-frame" sandbox title=' in page
+    assert (
+        '<iframe class="mail-frame" sandbox="allow-popups allow-popups-to-escape-sandbox" title='
+        in page
+    )
     assert "alert(1)" in frame.text
     policy = frame.headers["Content-Security-Policy"]
     assert policy.endswith("sandbox")
