@@ -6,7 +6,6 @@ It changes nothing, and a server may run on the data directory meanwhile.
 import importlib.metadata
 import stat
 import tempfile
-import zoneinfo
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -27,6 +26,7 @@ from mail.sandbox import SandboxServer
 from ops.progress import table
 from scheduler.copies import read_copies
 from scheduler.entries import Damaged, parse
+from scheduler.fields import zone_names
 from scheduler.file_state import understand
 from storage.aliveness import newest_leader
 from storage.database import CHECKPOINT_IS_SAFE, Database
@@ -144,7 +144,7 @@ def _settings(settings: Settings) -> Iterator[Finding]:
 
 
 def _zones() -> Iterator[Finding]:
-    count = len(zoneinfo.available_timezones())
+    count = len(zone_names())
     version = importlib.metadata.version("tzdata")
     if count < 300:
         says = f"Only {count} zones are known. Install the requirements again: tzdata is missing."

@@ -57,6 +57,7 @@ class AutomationPage:
     tabs: Sequence[Tab]
     q: str
     tab: str
+    has_audiences: bool
     has_campaigns: bool
     has_schedules: bool
     only_sandbox: bool
@@ -96,6 +97,7 @@ def automation() -> Response:
         ],
         q=q,
         tab=tab,
+        has_audiences=bool(names.audiences),
         has_campaigns=bool(names.campaigns),
         has_schedules=bool(every),
         only_sandbox=_only_sandbox(),

@@ -34,7 +34,7 @@ _TABS = (
     ("in_doubt", "In doubt", "in_doubt"),
     ("queued", "Queued", "queued"),
 )
-_MADE_FOR = {"run-now": "Run now, asked", "missed": "For missed slots, the newest", "slot": "Slot"}
+_MADE_FOR = {"run-now": "Run now, at", "missed": "For missed slots, the newest", "slot": "Slot"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,6 +6,8 @@ from flask import Response, request
 
 from audience import store as audiences
 from audience import suppressions
+from delivery import outlines
+from delivery.outlines import RunOutline
 from identity.model import Role
 from scheduler import desk
 from scheduler.model import Schedule
@@ -22,9 +24,10 @@ pages = Pages("schedule-actions")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Confirm:
-    """What is about to be done, to how many people, and what stays."""
+    """What is about to be done, to how many people, and what stays. last: when it went out last, and to how many."""
 
     schedule: Schedule
+    last: RunOutline | None
     campaign: str
     people: int
     suppressed: int
@@ -122,8 +125,10 @@ def _confirm(schedule_id: int) -> Confirm:
     with house.database.read() as tx:
         suppressed = suppressions.count_suppressed(tx, ids) if ids else 0
         people = audiences.count_people(tx, ids) - suppressed if ids else 0
+        last = outlines.newest_of(tx, [schedule_id]).get(schedule_id)
     return Confirm(
         schedule=schedule,
+        last=last if last and last.counts.sent else None,
         campaign=names.campaign(schedule.campaign_id),
         people=people,
         suppressed=suppressed,

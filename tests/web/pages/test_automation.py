@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import pytest
 from flask.testing import FlaskClient
+from sqlalchemy import text
 
 from assembly import Sendonce
 from identity.model import Role
@@ -417,3 +418,18 @@ def fields_on(page: str) -> dict[str, str]:
     chosen = re.search(r'<option value="(\d+)" selected', form)
     assert chosen is not None
     return fields | {"campaign_id": chosen[1]}
+
+
+def test_running_now_what_has_gone_out_says_that_it_would_be_one_more_mail(
+    house: Sendonce, client: FlaskClient, anna: BrowserClient
+) -> None:
+    materialised(house, client)
+    assert "one more mail" not in anna.get("/automation/1/run-now").text
+
+    with house.database.write(durable=False) as tx:
+        tx.execute(text("UPDATE deliveries SET status = 'sent'"))
+        tx.execute(text("UPDATE runs SET queued = 0, sent = 2"))
+
+    page = anna.get("/automation/1/run-now").text
+    assert "Run 1</a> of it went to 2 people" in page
+    assert "one more mail" in page
