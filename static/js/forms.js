@@ -4,8 +4,8 @@
 import { refresh, stale } from "./live.js";
 
 const KEY = "idempotency_key";
-const DOUBLE_CLICK = 700;
-let lastDone = 0;
+/** How many clicks the newest one is part of, as the browser counts: 2 is the second half of a double click. */
+let clicks = 0;
 
 /** By address, the keys of what was sent and not answered. @type {Map<string, string>} */
 const unanswered = new Map();
@@ -32,7 +32,7 @@ async function onSubmit(event) {
   event.preventDefault();
   if (form.getAttribute("aria-busy") === "true") return;
   // The second half of a double click must not press what has come into the first one's place.
-  if (form.matches(".act") && Date.now() - lastDone < DOUBLE_CLICK) return;
+  if (form.matches(".act") && clicks > 1) return;
   form.setAttribute("aria-busy", "true");
   const label = button ? [...button.childNodes] : [];
   button?.setAttribute("aria-disabled", "true");
@@ -57,7 +57,6 @@ async function onSubmit(event) {
   } catch {
     stale(true); // it was done; only this page can't show it
   }
-  lastDone = Date.now();
 }
 
 /**
@@ -200,5 +199,6 @@ function onClick(event) {
   }
 }
 
+document.addEventListener("click", (event) => { clicks = event.detail; }, true);
 document.addEventListener("submit", onSubmit);
 document.addEventListener("click", onClick);
