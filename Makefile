@@ -34,7 +34,7 @@ pictures:
 	cp pictures/automation.png docs/images/automation.png
 
 all:
-	$(PYTHON) -m pytest -q -n 2
+	$(PYTHON) -m pytest -q -n 3
 
 check:
 	$(PYTHON) -m ruff format --check .

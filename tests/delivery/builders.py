@@ -346,7 +346,7 @@ def sending(books: Books, **changes: Any) -> Iterator[Dispatcher]:
         dispatcher.stop()
 
 
-def until(fact: Callable[[], object], *, seconds: float = 15) -> None:
+def until(fact: Callable[[], object], *, seconds: float = 30) -> None:
     """Wait until something is so; fails when it is not in time."""
     clock, tick = SystemClock(), threading.Event()
     deadline = clock.elapsed() + timedelta(seconds=seconds)
