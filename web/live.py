@@ -18,6 +18,7 @@ from foundation.errors import SendonceError, Unavailable
 from foundation.log import log_for
 from scheduler.model import Schedule
 from web.fields import rfc3339
+from web.schedule_rows import is_due
 from web.shell import Heartbeat, heartbeat_of
 
 log = log_for(__name__)
@@ -109,7 +110,7 @@ class Publisher:
 
     def _schedule_news(self, now: datetime) -> dict[str, tuple[str, object]]:
         schedules = self._house.store.read()
-        due = frozenset(s.id for s in schedules if s.enabled and s.next_run and s.next_run <= now)
+        due = frozenset(s.id for s in schedules if is_due(s, now=now))
         seen = (self._house.store.stamp(), due)
         if seen == self._schedules_seen:
             return {}

@@ -44,7 +44,6 @@ class Row:
     """
 
     id: int
-    version: int
     campaign_id: int
     campaign: str
     audiences: str
@@ -88,10 +87,14 @@ def names_of(house: Sendonce) -> Names:
         return Names(campaigns=campaigns.outlines(tx), audiences=audiences.by_id(tx))
 
 
+def is_due(schedule: Schedule, *, now: datetime) -> bool:
+    """Say whether the time of the schedule's next slot has come."""
+    return schedule.enabled and schedule.next_run is not None and schedule.next_run <= now
+
+
 def display_status(schedule: Schedule, *, now: datetime) -> str:
     """Return the schedule's status, or "holding": due, and not claimed yet."""
-    is_due = schedule.enabled and schedule.next_run is not None and schedule.next_run <= now
-    if is_due and schedule.status is Status.PENDING:
+    if is_due(schedule, now=now) and schedule.status is Status.PENDING:
         return "holding"
     return schedule.status
 
@@ -150,7 +153,6 @@ def _row(
     holds = status == "holding" and schedule.next_run is not None
     return Row(
         id=schedule.id,
-        version=schedule.version,
         campaign_id=schedule.campaign_id,
         campaign=names.campaign(schedule.campaign_id),
         audiences=", ".join(one.name for one in lists),
