@@ -27,7 +27,7 @@ from scheduler.edits import apply_edit
 from scheduler.json_store import JsonStore
 from scheduler.parts import SchedulerParts
 from scheduler.thread import SchedulerThread, scheduler_thread
-from storage import aliveness
+from storage import aliveness, installation
 from storage.database import Database
 from storage.disk import Disk, OsDisk
 from storage.filesystem import make_private, prepare_folder
@@ -156,6 +156,7 @@ def _open(folder: Path, database: Database, settings: Settings, edges: Edges) ->
             migrate(database)
             key = load_secret_key(edges.disk, folder / "secret_key", settings.secret_key)
             with database.write(durable=True) as tx:
+                installation.ensure(tx, edges.clock.now())
                 account_store.ensure_sandbox(tx, edges.clock.now())
     except Timeout:
         raise Unavailable(

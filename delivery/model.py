@@ -22,6 +22,7 @@ class Origin(StrEnum):
     SLOT = "slot"
     RUN_NOW = "run-now"
     MISSED = "missed"
+    SEND_MISSING = "send-missing"
 
 
 class RunStatus(StrEnum):

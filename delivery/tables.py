@@ -81,6 +81,9 @@ runs = Table(
     Column("zone", String(64), nullable=False),  # the schedule's, for {{ slot }}
     Column("origin", String(12), nullable=False),  # slot, run-now, missed
     Column("request_key", String(255)),  # run-now's Idempotency-Key: its own key space
+    # send-missing: the run whose missing recipients this one is for, and the first of them all.
+    Column("made_from", Integer),
+    Column("family", Integer),
     Column("status", String(10), nullable=False),
     Column("reason", String(1000)),
     Column("content", JSON, nullable=False),  # the campaign, frozen at the claim
@@ -105,6 +108,13 @@ runs = Table(
     Column("in_doubt", Integer, nullable=False),
     UniqueConstraint("schedule_id", "request_key"),
     Index(None, "schedule_id", "id"),  # serves: a schedule's runs by page
+    # Serves: the runs that were made from one run.
+    Index(
+        "ix_runs_family",
+        "family",
+        sqlite_where=text("family IS NOT NULL"),
+        postgresql_where=text("family IS NOT NULL"),
+    ),
     Index(
         "ix_runs_unfinished",
         "status",
@@ -188,6 +198,22 @@ deliveries = Table(
         "status IN ('queued', 'leased', 'sending', 'sent', 'failed', 'skipped', 'in_doubt')",
         name="status",
     ),
+    sqlite_autoincrement=True,
+)
+
+decisions = Table(
+    "decisions",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("run_id", Integer, ForeignKey("runs.id", ondelete="RESTRICT"), nullable=False),
+    # None: it is about the whole run.
+    Column("delivery_id", Integer, ForeignKey("deliveries.id", ondelete="RESTRICT")),
+    Column("action", String(20), nullable=False),
+    # Who decided: an e-mail address, a token's name, or the campaign's rule.
+    Column("by", String(320), nullable=False),
+    Column("detail", Text),  # what stood there before, in words
+    Column("at", Instant, nullable=False),
+    Index(None, "run_id", "id"),  # serves: the decisions about a run, in their order
     sqlite_autoincrement=True,
 )
 

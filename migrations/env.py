@@ -9,6 +9,7 @@ import delivery.tables
 import identity.tables
 import scheduler.tables
 import storage.aliveness
+import storage.installation
 import storage.replays
 import storage.sequence
 from storage.metadata import metadata

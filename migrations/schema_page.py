@@ -11,7 +11,7 @@ from sqlalchemy.dialects import sqlite
 from storage.metadata import metadata
 
 _ROOT = Path(__file__).parent.parent
-_STORAGE = ("storage.aliveness", "storage.replays", "storage.sequence")
+_STORAGE = ("storage.aliveness", "storage.installation", "storage.replays", "storage.sequence")
 
 _HEAD = """\
 # The tables

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from sqlalchemy import Boolean, Column, Integer, String, Table, func, insert, select, update
+from sqlalchemy import Boolean, Column, Float, Integer, String, Table, func, insert, select, update
 
 from storage.database import Tx
 from storage.metadata import Instant, metadata
@@ -26,6 +26,8 @@ epochs = Table(
     Column("started_at", Instant, nullable=False),
     Column("last_tick", Instant),
     Column("heartbeat_at", Instant, nullable=False),
+    # Seconds since the boot, sleep counted, at that heartbeat: what the next start measures the clock with.
+    Column("heartbeat_elapsed", Float),
     Column("stopped_cleanly", Boolean, nullable=False),
     sqlite_autoincrement=True,
 )

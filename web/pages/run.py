@@ -34,7 +34,12 @@ _TABS = (
     ("in_doubt", "In doubt", "in_doubt"),
     ("queued", "Queued", "queued"),
 )
-_MADE_FOR = {"run-now": "Run now, at", "missed": "For missed slots, the newest", "slot": "Slot"}
+_MADE_FOR = {
+    "run-now": "Run now, at",
+    "missed": "For missed slots, the newest",
+    "slot": "Slot",
+    "send-missing": "For those who had not got it, at",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

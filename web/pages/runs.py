@@ -29,7 +29,11 @@ _TABS = (
     (RunStatus.FAILED, "Failed"),
     (RunStatus.CANCELLED, "Cancelled"),
 )
-_MADE_FOR = {"run-now": "run now", "missed": "missed slots, sent late"}
+_MADE_FOR = {
+    "run-now": "run now",
+    "missed": "missed slots, sent late",
+    "send-missing": "those who had not got it",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
