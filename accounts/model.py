@@ -4,7 +4,7 @@ import ipaddress
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from foundation.errors import FieldError, Invalid
@@ -13,6 +13,7 @@ from mail.address import normalise
 MAX_CONNECTIONS = 50
 SLOWEST_PER_SECOND = 0.00001  # about one message a day
 FASTEST_PER_SECOND = 100_000
+LONGEST_REST = timedelta(minutes=15)  # after a fault
 
 
 class Kind(StrEnum):

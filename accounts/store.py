@@ -11,7 +11,15 @@ from typing import Any
 import sqlalchemy
 from sqlalchemy import Row, insert, select
 
-from accounts.model import Account, AccountFields, Kind, Security, State, check
+from accounts.model import (
+    LONGEST_REST,
+    Account,
+    AccountFields,
+    Kind,
+    Security,
+    State,
+    check,
+)
 from accounts.tables import accounts
 from foundation.errors import Conflict, FieldError, Invalid, NotFound, Stale, Unavailable
 from storage.database import Refused, Tx
@@ -186,6 +194,12 @@ def rest(tx: Tx, account_id: int, reason: str, until: datetime) -> None:
         leaving=(State.OK, State.FAILING),
         values={"state": State.FAILING, "state_reason": _shortened(reason), "rest_until": until},
     )
+
+
+def go_back(tx: Tx, now: datetime) -> None:
+    """Let no account rest until a time that the clock has gone back from."""
+    too_late = accounts.c.rest_until > now + LONGEST_REST
+    tx.execute(sqlalchemy.update(accounts).where(too_late).values(rest_until=now))
 
 
 def pause(tx: Tx, account_id: int, reason: str) -> None:

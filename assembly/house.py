@@ -26,13 +26,15 @@ from mail.transport import Endpoint, Transport
 from scheduler.edits import apply_edit
 from scheduler.json_store import JsonStore
 from scheduler.parts import SchedulerParts
+from scheduler.steady_clock import Beat, SteadyClock
 from scheduler.thread import SchedulerThread, scheduler_thread
 from storage import aliveness, installation
-from storage.database import Database
+from storage.database import Database, Tx
 from storage.disk import Disk, OsDisk
 from storage.filesystem import make_private, prepare_folder
 from storage.migrate import migrate
 from storage.sealed import SecretKey, load_secret_key
+from storage.witness import Witness
 
 DEFAULT_PUBLIC_URL = "http://127.0.0.1:8025"
 _START_WAIT_SECONDS = 60
@@ -56,7 +58,7 @@ class Sendonce:
     """All parts of one process on one data directory."""
 
     settings: Settings
-    clock: Clock
+    clock: SteadyClock
     disk: Disk
     database: Database
     key: SecretKey
@@ -95,32 +97,37 @@ def assemble(settings: Settings, edges: Edges | None = None) -> Sendonce:
     prepare_folder(folder)
     database = Database(folder / "sendonce.db")
     key = _open(folder, database, settings, edges)
-    store = JsonStore(
-        folder, disk=edges.disk, database=database, clock=edges.clock, on_edit=apply_edit
-    )
+    with database.read() as tx:
+        clock = SteadyClock(edges.clock, _last_beat(tx))
+        name = installation.read(tx).name
+    witness = Witness(folder, state_dir=settings.state_dir, name=name)
+    store = JsonStore(folder, disk=edges.disk, database=database, clock=clock, on_edit=apply_edit)
     outbox = folder / "outbox"
-    sandbox = SandboxServer(outbox, edges.clock)
+    sandbox = SandboxServer(outbox, clock)
     connect = functools.partial(_connect_account, edges, sandbox)
     public_url = settings.public_url or DEFAULT_PUBLIC_URL
     dispatcher = Dispatcher(
         database=database,
-        clock=edges.clock,
+        clock=clock,
         key=key,
         public_url=public_url,
         connect=connect,
         patience=Patience(retry_delay=settings.retry_delay, give_up_after=settings.give_up_after),
+        testify=functools.partial(witness.write, boot_id=aliveness.boot_id()),
     )
     leader = Leader(
         database=database,
-        clock=edges.clock,
+        clock=clock,
         store=store,
         dispatcher=dispatcher,
+        witness=witness,
         retry_delay=settings.retry_delay,
+        window=settings.catch_up_window,
     )
     scheduler = SchedulerParts(
         database=database,
         store=store,
-        clock=edges.clock,
+        clock=clock,
         check_interval=settings.scheduler_check_interval,
         buffer=settings.execution_buffer,
         catch_up_window=settings.catch_up_window,
@@ -129,7 +136,7 @@ def assemble(settings: Settings, edges: Edges | None = None) -> Sendonce:
     )
     return Sendonce(
         settings=settings,
-        clock=edges.clock,
+        clock=clock,
         disk=edges.disk,
         database=database,
         key=key,
@@ -165,6 +172,15 @@ def _open(folder: Path, database: Database, settings: Settings, edges: Edges) ->
     except OSError as error:
         raise Unavailable(f"The data directory {folder} can't be used ({error}).") from None
     return key
+
+
+def _last_beat(tx: Tx) -> Beat | None:
+    """Return the last moment that the ledger knows; the counting clock begins anew with each boot."""
+    last = aliveness.newest_leader(tx)
+    if last is None:
+        return None
+    is_this_boot = last.boot_id is not None and last.boot_id == aliveness.boot_id()
+    return Beat(now=last.heartbeat_at, elapsed=last.heartbeat_elapsed if is_this_boot else None)
 
 
 def _is_another_s(pid: int) -> bool:

@@ -19,6 +19,7 @@ from delivery.outcome import Patience
 from delivery.sender import send_all
 from foundation.clock import Clock
 from foundation.log import log_for
+from storage.aliveness import Counts
 from storage.database import Database
 from storage.sealed import SecretKey
 
@@ -43,12 +44,14 @@ class Dispatcher:
         public_url: str,
         connect: Connect,
         patience: Patience,
+        testify: Callable[[Counts], None],
     ) -> None:
         self.database = database
         self.clock = clock
         self.key = key
         self.connect = connect
         self.patience = patience
+        self.testify = testify
         self.composer = Composer(key=key, public_url=public_url)
         self._wake = threading.Event()
         self._stopping = threading.Event()

@@ -102,7 +102,9 @@ class Leasing:
         if is_due:
             self._sending.unsynced_since = None
         with d.database.write(durable=is_due) as tx:
-            aliveness.beat(tx, self._epoch, now=now, last_tick=None)
+            aliveness.beat(tx, self._epoch, now=now, elapsed=elapsed)
+            counts = aliveness.counts(tx)
+        d.testify(counts)
         if self._is_unwell:
             log.info("the ledger can be used again")
             self._is_unwell = False
@@ -221,6 +223,9 @@ class Leasing:
             # On the platter before the first byte of any of them goes out.
             with self._d.database.write(durable=True) as tx:
                 items = leases.lease(tx, run_id, account, limit=share, epoch=self._epoch, now=now)
+                counts = aliveness.counts(tx)
+            # After the commit, so that the witness is never above the ledger; before the first byte.
+            self._d.testify(counts)
             if items:
                 works = [Work(item, self._contents[run_id]) for item in items]
                 lane.promise(len(works))

@@ -32,7 +32,8 @@ from sqlalchemy import (
 from audience.tables import recipients, suppressions
 from campaigns.model import Snapshot
 from delivery.model import DeliveryStatus, Origin, RunStatus
-from delivery.tables import deliveries, has_untried, run_audiences, runs
+from delivery.outcome import LONGEST_DELAY
+from delivery.tables import deliveries, has_untried, is_queued, run_audiences, runs
 from delivery.tally import Tally
 from storage.aliveness import current_epoch
 from storage.database import Tx, insert_into
@@ -385,3 +386,17 @@ def mark_told(tx: Tx, run_ids: Collection[int]) -> None:
 def free_request_key(tx: Tx, run_id: int) -> None:
     """Let the Idempotency-Key that made this run be used again."""
     tx.execute(update(runs).where(runs.c.id == run_id).values(request_key=None))
+
+
+def go_back(tx: Tx, now: datetime) -> None:
+    """Let no delivery wait for a time that the clock has gone back from."""
+    untried = and_(deliveries.c.attempts == 0, deliveries.c.next_attempt_at > now)
+    too_late = deliveries.c.next_attempt_at > now + LONGEST_DELAY
+    tx.execute(
+        update(deliveries).where(is_queued, or_(untried, too_late)).values(next_attempt_at=now)
+    )
+    tx.execute(
+        update(deliveries)
+        .where(is_queued, deliveries.c.first_attempt_at > now)
+        .values(first_attempt_at=now)
+    )

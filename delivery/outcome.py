@@ -4,10 +4,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import assert_never
 
+from accounts.model import LONGEST_REST
 from mail.reply import Broken, Reply, Stage, Withdrawn
 
-_LONGEST_DELAY = timedelta(hours=1)
+_DOUBLED_UP_TO = timedelta(hours=1)
 _JITTER = 0.2
+LONGEST_DELAY = _DOUBLED_UP_TO * (1 + _JITTER)
+"""How long a delivery waits for its next try at most, at the settings that are usual."""
+
 # What a server says to these is about the account or the server, never about a recipient.
 _BEFORE_MAIL = frozenset(
     {Stage.CONNECT, Stage.BANNER, Stage.EHLO, Stage.STARTTLS, Stage.TLS, Stage.AUTH}
@@ -130,13 +134,13 @@ def is_account_fault(answer: Reply | Broken) -> bool:
 def backoff(attempts: int, retry_delay: timedelta, roll: float) -> timedelta:
     """Return how long to wait after this many tries: doubling up to an hour, give or take 20 %."""
     doubled: timedelta = retry_delay * 2 ** min(attempts - 1, 20)
-    longest = max(_LONGEST_DELAY, retry_delay)
+    longest = max(_DOUBLED_UP_TO, retry_delay)
     return min(doubled, longest) * (1 - _JITTER + 2 * _JITTER * roll)
 
 
 def rest_after(faults: int) -> timedelta:
     """Return how long an account rests after so many faults in a row: 1 s, doubling to 15 minutes."""
-    return min(timedelta(seconds=2 ** min(faults - 1, 20)), timedelta(minutes=15))
+    return min(timedelta(seconds=2 ** min(faults - 1, 20)), LONGEST_REST)
 
 
 def is_policy_refusal(reply: Reply) -> bool:

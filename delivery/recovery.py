@@ -1,28 +1,64 @@
-"""What a restart does, before the new leader leases anything: settle what the last one left, by the boot it ran on."""
+"""What a restart does, before the new leader leases anything: settle what the last one left, or hold it for a person.
 
+In the one transaction that raises the epoch, so that no crash parts the two, and durable.
+"""
+
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
-from delivery import leases, ledger
+from delivery import leases, ledger, reads
+from delivery.model import RunStatus
+from foundation.errors import Conflict
 from foundation.log import log_for
-from storage import aliveness
-from storage.database import Database
+from storage import installation
+from storage.database import Tx
 
 log = log_for(__name__)
 
+_ON_THEIR_WAY = (RunStatus.CLAIMED, RunStatus.RUNNING)
+
 
 def recover(
-    database: Database, *, epoch: int, boot_id: str | None, retry_delay: timedelta, now: datetime
+    tx: Tx, *, epoch: int, same_boot: Sequence[int], retry_delay: timedelta, now: datetime
 ) -> None:
-    """Settle the leases and intents of older epochs, durably.
+    """Settle the leases and intents of older epochs.
 
-    Only the process that holds scheduler.lock calls this, after it raised the epoch: the kernel frees that lock when
-    its holder dies and never before, so no living holder's lease is touched.
+    same_boot: those of which nothing that was committed can be lost (see leases.take_over). Only the process that holds
+    scheduler.lock calls this: the kernel frees that lock when its holder dies and never before, so no living holder's
+    lease is touched.
     """
-    with database.write(durable=True) as tx:
-        ledger.must_lead(tx, epoch)
-        same_boot = aliveness.epochs_of_boot(tx, boot_id, before=epoch)
-        went = leases.take_over(
-            tx, same_boot=same_boot, epoch=epoch, retry_delay=retry_delay, now=now
-        )
+    went = leases.take_over(tx, same_boot=same_boot, epoch=epoch, retry_delay=retry_delay, now=now)
     if went:
         log.warning("settled what the last leader left", **went)
+
+
+def hold(tx: Tx, reason: str, *, spared: Collection[int]) -> None:
+    """Hold every run that is on its way, but for those of the schedules that are spared. Paused ones wait already."""
+    held = [
+        run.id
+        for run in reads.unfinished(tx)
+        if run.schedule_id not in spared
+        and ledger.set_status(tx, run.id, _ON_THEIR_WAY, to=RunStatus.HELD, reason=reason)
+    ]
+    if held:
+        log.warning("runs held", run_ids=held, reason=reason)
+
+
+def trust(tx: Tx) -> list[int]:
+    """Say that this directory is the one that goes on; return the runs that were held and go on now.
+
+    Slots that were held keep their question. Raises Conflict when it was not in doubt.
+    """
+    if not installation.trust(tx):
+        raise Conflict("This data directory is not in doubt: there is nothing to accept.")
+    return [
+        run.id
+        for run in reads.unfinished(tx)
+        if ledger.set_status(
+            tx,
+            run.id,
+            [RunStatus.HELD],
+            to=RunStatus.CLAIMED if run.started_at is None else RunStatus.RUNNING,
+            reason=None,
+        )
+    ]

@@ -7,7 +7,7 @@ from deciding an instant again; the floor keeps a new or resumed schedule from r
 from collections.abc import Collection, Iterable
 from datetime import date, datetime, timedelta
 
-from sqlalchemy import String, case, cast, func, select, update
+from sqlalchemy import String, case, cast, func, or_, select, update
 
 from delivery.model import Decision, SlotDecision, Standing
 from delivery.tables import slots, watermarks
@@ -73,6 +73,20 @@ def raise_watermark(tx: Tx, schedule_id: int, watermark: datetime) -> None:
         update(watermarks)
         .where(watermarks.c.schedule_id == schedule_id, watermarks.c.watermark < watermark)
         .values(watermark=watermark)
+    )
+
+
+def go_back(tx: Tx, now: datetime) -> None:
+    """Let watermarks and floors that lie ahead of the clock go back with it: nothing is decided of the future."""
+    ahead = or_(watermarks.c.watermark > now, watermarks.c.floor > now)
+    tx.execute(
+        update(watermarks)
+        .where(ahead)
+        .values(
+            watermark=case((watermarks.c.watermark > now, now), else_=watermarks.c.watermark),
+            floor=case((watermarks.c.floor > now, now), else_=watermarks.c.floor),
+            behind=True,
+        )
     )
 
 

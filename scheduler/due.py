@@ -26,6 +26,7 @@ SKIPPED_BY_A_PERSON = "skipped by a person"
 OVERLAP = "overlap"
 MISSED = "missed: the server was not running, or the clock jumped"
 PAUSED = "paused"
+DOUBTED = "this data directory is in doubt"
 CHECK_THE_CLOCK = "more than 100 slots were missed: check the clock"
 _LEAST_GRACE = timedelta(seconds=5)
 _MOST_GRACE = timedelta(minutes=1)
@@ -55,11 +56,13 @@ def decide(
     now: datetime,
     buffer: timedelta,
     window: timedelta,
+    is_doubted: bool,
 ) -> Verdict | None:
     """Say what becomes of the schedule's slots that have waited for the buffer; None when there are none.
 
     Slots older than the window go by catch_up. Of the others only the latest is claimed, the earlier ones are merged
-    into its run: nobody gets ten mails because the server was down for ten slots.
+    into its run: nobody gets ten mails because the server was down for ten slots. In a data directory that is in doubt
+    all are held, whatever catch_up says: another copy of it may have sent them.
     """
     if is_used_up(schedule, standing):
         return None
@@ -68,6 +71,8 @@ def decide(
     after, until = standing.decided_until, now - buffer
     if until <= after:
         return None
+    if is_doubted:
+        return _hold_all(schedule, standing, _stretch(schedule, standing, after, until))
     # A window shorter than the buffer would hold every slot there is: what was claimable only a moment ago is not late.
     grace = max(_LEAST_GRACE, min(window, _MOST_GRACE))
     late_until = min(until, now - max(window, buffer + grace))
@@ -104,6 +109,19 @@ def decide(
         waits_for=waits_for,
         rows=tuple(rows),
         decided_until=newest.at,
+    )
+
+
+def _hold_all(schedule: Schedule, standing: Standing, due: "_Stretch") -> Verdict | None:
+    if due.newest is None:
+        return None
+    return Verdict(
+        schedule=schedule,
+        standing=standing,
+        claim=None,
+        waits_for=None,
+        rows=tuple(due.rows(schedule, Decision.HELD, DOUBTED)),
+        decided_until=due.newest.at,
     )
 
 

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from foundation.clock import Clock
 from scheduler.model import Slot
+from scheduler.steady_clock import SteadyClock
 from scheduler.store import ScheduleStore
 from storage.database import Database
 
@@ -36,7 +36,7 @@ class SchedulerParts:
 
     database: Database
     store: ScheduleStore
-    clock: Clock
+    clock: SteadyClock
     check_interval: timedelta
     buffer: timedelta
     catch_up_window: timedelta

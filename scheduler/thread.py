@@ -7,6 +7,7 @@ from typing import Protocol
 from delivery.ledger import SteppedDown
 from foundation.errors import Unavailable
 from foundation.log import log_for
+from scheduler.clock_watch import look_at_clock
 from scheduler.parts import SchedulerParts
 from scheduler.tick import check_and_execute_scheduled_campaigns
 
@@ -22,8 +23,8 @@ class Leader(Protocol):
     def epoch(self) -> int | None:
         """The epoch this process leads under; None while it stands by."""
 
-    def take_over(self) -> None:
-        """Raise the epoch, settle what the last leader left, begin to send."""
+    def take_over(self) -> bool:
+        """Raise the epoch, settle what the last leader left, begin to send; False: a copy is led on this machine."""
 
     def step_down(self) -> None:
         """Stop sending and let go of the leadership."""
@@ -94,13 +95,15 @@ def step(parts: SchedulerParts, leader: Leader) -> bool:
     Whatever goes wrong is logged, and the next step comes.
     """
     try:
+        look_at_clock(parts)
         if not parts.store.lead():
             if leader.epoch is not None:
                 log.warning("the leadership is lost, this process stands by")
                 leader.step_down()
             return True
-        if leader.epoch is None:
-            leader.take_over()
+        if leader.epoch is None and not leader.take_over():
+            parts.store.resign()
+            return True
         leader.look_after_sending()
         check_and_execute_scheduled_campaigns(parts)
         leader.ticked()

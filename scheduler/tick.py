@@ -17,11 +17,13 @@ from foundation.errors import NotFound
 from foundation.log import log_for
 from scheduler.due import Verdict, as_row, decide, may_be_due, undecided
 from scheduler.edits import times_of
-from scheduler.model import Schedule, Slot
+from scheduler.model import CatchUp, Schedule, Slot
 from scheduler.parts import Agenda, SchedulerParts, scheduler_lock
 from scheduler.standing import Record, record_of, refreshed
 from scheduler.store import Book
+from storage import installation
 from storage.database import StoreFault, Tx
+from storage.installation import Installation
 
 log = log_for(__name__)
 
@@ -29,8 +31,9 @@ log = log_for(__name__)
 def check_and_execute_scheduled_campaigns(parts: SchedulerParts) -> list[Run]:
     """Run one tick and return the runs it has made; nothing is sent here.
 
-    Only the leader claims: in any other process it does nothing. Reads nothing and takes no lock while the file has not
-    changed, nothing is due and no run has ended. A schedule that raises is logged and stops nobody but itself.
+    Only the leader claims: in any other process it does nothing; nor is anything decided while the clock is doubted.
+    Reads nothing and takes no lock while the file has not changed, nothing is due and no run has ended. A schedule that
+    raises is logged and stops nobody but itself.
     """
     epoch = parts.epoch()
     if epoch is None or not _has_something_to_do(parts):
@@ -80,8 +83,11 @@ def _decide_all(
     parts: SchedulerParts, schedules: Iterable[Schedule], now: datetime
 ) -> list[Verdict]:
     """Compute what is due before any lock is taken: a rule that is slow holds up nobody who waits for one."""
+    if parts.clock.step is not None:
+        return []
     waiting = {s.id: s for s in schedules if may_be_due(s)}
     with parts.database.read() as tx:
+        here = installation.read(tx)
         standings = slots.standings(tx, waiting, now)
         predecessors = reads.predecessors(tx, waiting)
     verdicts = []
@@ -97,6 +103,7 @@ def _decide_all(
                 now=now,
                 buffer=parts.buffer,
                 window=parts.catch_up_window,
+                is_doubted=_is_doubted(here, schedule),
             )
         except Exception:
             log.exception(
@@ -106,6 +113,12 @@ def _decide_all(
         if verdict is not None:
             verdicts.append(verdict)
     return verdicts
+
+
+def _is_doubted(here: Installation, schedule: Schedule) -> bool:
+    if here.doubted_reason is None:
+        return False
+    return not (here.doubt_spares_send and schedule.catch_up is CatchUp.SEND)
 
 
 def _current(tx: Tx, book: Book, verdicts: Iterable[Verdict], now: datetime) -> list[Verdict]:

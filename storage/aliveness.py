@@ -8,13 +8,19 @@ import os
 import subprocess
 import sys
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from sqlalchemy import Boolean, Column, Float, Integer, String, Table, func, insert, select, update
 
+from storage import sequence
 from storage.database import Tx
 from storage.metadata import Instant, metadata
+
+LEASES = "leases"
+"""The sequence that numbers leases."""
+
+_HEARTBEATS = "heartbeats"
 
 epochs = Table(
     "epochs",
@@ -39,20 +45,53 @@ class Leader:
 
     epoch: int
     boot_id: str | None
+    machine_id: str | None
     pid: int
     started_at: datetime
     last_tick: datetime | None
     heartbeat_at: datetime
+    heartbeat_elapsed: timedelta | None
     stopped_cleanly: bool
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    """What only ever grows in a ledger that was not rolled back: starts and leases are fsynced, heartbeats are not."""
+
+    starts: int
+    leases: int
+    heartbeats: int
+
+
+def counts(tx: Tx) -> Counts:
+    """Return how far the ledger has come."""
+    return Counts(
+        starts=current_epoch(tx),
+        leases=sequence.last_id(tx, LEASES) or 0,
+        heartbeats=sequence.last_id(tx, _HEARTBEATS) or 0,
+    )
+
+
+def go_beyond(tx: Tx, known: Counts) -> None:
+    """See to it that no lease or heartbeat gets a number that a ledger knew which was rolled back since."""
+    sequence.reserve(tx, LEASES, at_least=known.leases)
+    sequence.reserve(tx, _HEARTBEATS, at_least=known.heartbeats)
+
+
 def raise_epoch(
-    tx: Tx, *, boot_id: str | None, machine_id: str | None, pid: int, now: datetime
+    tx: Tx,
+    *,
+    boot_id: str | None,
+    machine_id: str | None,
+    pid: int,
+    now: datetime,
+    beyond: int = 0,
 ) -> int:
-    """Begin a new leadership and return its epoch."""
+    """Begin a new leadership and return its epoch, a number above all that were, and above beyond."""
     epoch: int = tx.execute(
         insert(epochs)
         .values(
+            epoch=max(current_epoch(tx), beyond) + 1,
             boot_id=boot_id,
             machine_id=machine_id,
             pid=pid,
@@ -79,10 +118,14 @@ def newest_leader(tx: Tx) -> Leader | None:
     return Leader(
         epoch=row.epoch,
         boot_id=row.boot_id,
+        machine_id=row.machine_id,
         pid=row.pid,
         started_at=row.started_at,
         last_tick=row.last_tick,
         heartbeat_at=row.heartbeat_at,
+        heartbeat_elapsed=None
+        if row.heartbeat_elapsed is None
+        else timedelta(seconds=row.heartbeat_elapsed),
         stopped_cleanly=row.stopped_cleanly,
     )
 
@@ -95,10 +138,19 @@ def epochs_of_boot(tx: Tx, boot_id: str | None, *, before: int) -> list[int]:
     return list(tx.execute(query).scalars())
 
 
-def beat(tx: Tx, epoch: int, *, now: datetime, last_tick: datetime | None) -> None:
-    """Say that the leader of this epoch is alive, and when its last tick was."""
-    values = {"heartbeat_at": now} | ({"last_tick": last_tick} if last_tick else {})
-    tx.execute(update(epochs).where(epochs.c.epoch == epoch).values(**values))
+def beat(tx: Tx, epoch: int, *, now: datetime, elapsed: timedelta) -> None:
+    """Say that the leader of this epoch is alive; elapsed is the clock's time since the boot."""
+    sequence.next_id(tx, _HEARTBEATS)
+    tx.execute(
+        update(epochs)
+        .where(epochs.c.epoch == epoch)
+        .values(heartbeat_at=now, heartbeat_elapsed=elapsed.total_seconds())
+    )
+
+
+def note_tick(tx: Tx, epoch: int, now: datetime) -> None:
+    """Say when the leader of this epoch has looked for due slots last."""
+    tx.execute(update(epochs).where(epochs.c.epoch == epoch).values(last_tick=now))
 
 
 def mark_clean_stop(tx: Tx, epoch: int, now: datetime) -> None:

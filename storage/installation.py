@@ -5,7 +5,18 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import CheckConstraint, Column, Float, Integer, String, Table, Text, select, update
+from sqlalchemy import (
+    Boolean,
+    CheckConstraint,
+    Column,
+    Float,
+    Integer,
+    String,
+    Table,
+    Text,
+    select,
+    update,
+)
 
 from storage.database import Tx, insert_into
 from storage.metadata import Instant, metadata
@@ -22,6 +33,8 @@ installation = Table(
     # Why this directory may not be the one that goes on, until a person says that it is.
     Column("doubted_reason", Text),
     Column("doubted_at", Instant),
+    # Only nobody knows what happened lately: schedules that say catch_up: send go on all the same.
+    Column("doubt_spares_send", Boolean, nullable=False),
     # While the leader's clock is not believed: how far it jumped.
     Column("clock_step_seconds", Float),
     Column(
@@ -33,12 +46,17 @@ installation = Table(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Installation:
-    """The one row. doubted_reason: runs and slots are held; clock_step_seconds: nothing is claimed."""
+    """The one row.
+
+    doubted_reason: runs and slots are held (not those of schedules with catch_up: send where doubt_spares_send says
+    so); clock_step_seconds: nothing is claimed.
+    """
 
     name: str
     backed_up_at: datetime | None
     doubted_reason: str | None
     doubted_at: datetime | None
+    doubt_spares_send: bool
     clock_step_seconds: float | None
     clock_accepts: int
 
@@ -47,7 +65,7 @@ def ensure(tx: Tx, now: datetime) -> None:
     """Give the data directory its name, once."""
     tx.execute(
         insert_into(tx, installation)
-        .values(id=1, name=uuid.uuid4().hex, made_at=now, clock_accepts=0)
+        .values(id=1, name=uuid.uuid4().hex, made_at=now, doubt_spares_send=False, clock_accepts=0)
         .on_conflict_do_nothing()
     )
 
@@ -60,6 +78,7 @@ def read(tx: Tx) -> Installation:
         backed_up_at=row.backed_up_at,
         doubted_reason=row.doubted_reason,
         doubted_at=row.doubted_at,
+        doubt_spares_send=row.doubt_spares_send,
         clock_step_seconds=row.clock_step_seconds,
         clock_accepts=row.clock_accepts,
     )
@@ -70,9 +89,15 @@ def mark_backup(tx: Tx, now: datetime) -> None:
     _set(tx, backed_up_at=now)
 
 
-def doubt(tx: Tx, reason: str, now: datetime) -> None:
+def doubt(tx: Tx, reason: str, *, spares_send: bool, now: datetime) -> None:
     """Hold this directory for a person, for this reason; the mark of a backup has done its work then."""
-    _set(tx, doubted_reason=reason, doubted_at=now, backed_up_at=None)
+    _set(
+        tx,
+        doubted_reason=reason,
+        doubted_at=now,
+        doubt_spares_send=spares_send,
+        backed_up_at=None,
+    )
 
 
 def trust(tx: Tx) -> bool:

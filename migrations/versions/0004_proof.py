@@ -19,6 +19,7 @@ def upgrade() -> None:
         sa.Column("backed_up_at", instant, nullable=True),
         sa.Column("doubted_reason", sa.Text(), nullable=True),
         sa.Column("doubted_at", instant, nullable=True),
+        sa.Column("doubt_spares_send", sa.Boolean(), nullable=False),
         sa.Column("clock_step_seconds", sa.Float(), nullable=True),
         sa.Column("clock_accepts", sa.Integer(), nullable=False),
         sa.CheckConstraint("id = 1", name=op.f("ck_installation_one_row")),

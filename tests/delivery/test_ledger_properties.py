@@ -21,7 +21,6 @@ from delivery.control import cancel, pause, resume
 from delivery.leases import Leased
 from delivery.model import Delivery, RunStatus
 from delivery.outcome import AccountFault, Failed, InDoubt, NotBegun, Outcome, Sent, TryAgain
-from delivery.recovery import recover
 from foundation.errors import Conflict
 from mail.reply import Stage
 from tests.delivery.builders import RETRY_DELAY, Books, a_reply
@@ -173,14 +172,9 @@ class Run(RuleBasedStateMachine):
         for item in self.sending + lost:
             self._may_have_it(item)
         self.leased, self.sending = [], []
-        epoch = self.books.lead(boot_id="boot 1" if same_boot else "boot 2")
-        recover(
-            self.books.database,
-            epoch=epoch,
-            boot_id="boot 1" if same_boot else "boot 2",
-            retry_delay=RETRY_DELAY,
-            now=self.books.now,
-        )
+        boot_id = "boot 1" if same_boot else "boot 2"
+        self.books.lead(boot_id=boot_id)
+        self.books.recover(boot_id=boot_id)
         # The next one lives on the boot that its successor calls the same.
         self.books.lead(boot_id="boot 1")
         assert not {"leased", "sending"} & set(self.books.statuses(self.run_id))

@@ -5,10 +5,8 @@ from pathlib import Path
 import pytest
 
 from campaigns.model import InDoubtRule
-from delivery.ledger import SteppedDown
 from delivery.model import RunStatus
 from delivery.outcome import InDoubt
-from delivery.recovery import recover
 from tests.delivery.builders import RETRY_DELAY, Books, books, one_leased, plan_of, statements_of
 
 BOOTS = ["boot 1", "boot 2", None]
@@ -127,18 +125,6 @@ def test_a_second_recovery_changes_nothing(tmp_path: Path) -> None:
         assert b.deliveries(run_id) == before
 
 
-def test_who_has_been_followed_by_another_leader_settles_nothing(tmp_path: Path) -> None:
-    with books(tmp_path) as b:
-        run_id, _ = one_leased(b)
-        epoch = b.lead(boot_id="boot 1")
-        b.lead(boot_id="boot 1")
-
-        with pytest.raises(SteppedDown):
-            recover(b.database, epoch=epoch, boot_id="boot 1", retry_delay=RETRY_DELAY, now=b.now)
-
-        assert b.statuses(run_id) == {"leased": 1}
-
-
 def test_recovery_reads_only_what_was_taken(tmp_path: Path) -> None:
     with books(tmp_path) as b:
         one_leased(b)
@@ -151,5 +137,5 @@ def test_recovery_reads_only_what_was_taken(tmp_path: Path) -> None:
 
 
 def a_new_leader(b: Books, boot_id: str | None) -> None:
-    epoch = b.lead(boot_id=boot_id)
-    recover(b.database, epoch=epoch, boot_id=boot_id, retry_delay=RETRY_DELAY, now=b.now)
+    b.lead(boot_id=boot_id)
+    b.recover(boot_id=boot_id)

@@ -6,10 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from delivery.recovery import recover
 from foundation.clock import SystemClock
 from tests.delivery.builders import (
-    RETRY_DELAY,
     Books,
     a_dispatcher,
     books,
@@ -181,5 +179,5 @@ def test_an_old_leader_stops_sending(tmp_path: Path) -> None:
 
 def settle(b: Books) -> None:
     """Let another leader begin, on the same boot."""
-    epoch = b.lead(boot_id="boot 1")
-    recover(b.database, epoch=epoch, boot_id="boot 1", retry_delay=RETRY_DELAY, now=b.now)
+    b.lead(boot_id="boot 1")
+    b.recover(boot_id="boot 1")

@@ -33,10 +33,12 @@ BERLIN = ZoneInfo("Europe/Berlin")
 class Office:
     """What a test does with schedules, in its words. The dispatcher does not run: runs end when the test says so."""
 
-    def __init__(self, house: Sendonce, clock: FakeClock) -> None:
+    def __init__(
+        self, house: Sendonce, clock: FakeClock, *, campaign_id: int | None = None
+    ) -> None:
         self.house = house
         self.clock = clock
-        self.campaign_id = _a_campaign(house)
+        self.campaign_id = campaign_id or _a_campaign(house)
 
     def lead(self) -> None:
         """Let this process lead, without a dispatcher."""

@@ -46,7 +46,7 @@ def test_a_slot_that_becomes_due_is_told(house: Sendonce, client) -> None:
     publisher = Publisher(house)
     sequence, _ = publisher.current()
 
-    house.clock.advance(seconds=11)
+    house.clock.inner.advance(seconds=11)
     publisher.look()
 
     told = [e for e in publisher.since(sequence, NO_TIME) if e.kind == "schedule"]

@@ -72,7 +72,7 @@ def test_a_fault_of_ours_frees_the_key(house: Sendonce, client: FlaskClient) -> 
 def test_a_key_is_forgotten_after_a_day(house: Sendonce, client: FlaskClient) -> None:
     first = post(client, {"name": "Readers"}, key="k-1")
 
-    house.clock.advance(hours=25)
+    house.clock.inner.advance(hours=25)
 
     assert post(client, {"name": "Readers"}, key="k-1").json["id"] != first.json["id"]
 
@@ -81,13 +81,13 @@ def test_a_repeat_waits_for_the_first_and_then_says_so(
     house: Sendonce, client: FlaskClient
 ) -> None:
     begun = []
-    original = house.clock.wait
+    original = house.clock.inner.wait
 
     def wait(event: threading.Event, at_most: object) -> bool:
         begun.append(at_most)
         return original(event, at_most)
 
-    house.clock.wait = wait
+    house.clock.inner.wait = wait
     in_work(house, "/api/audiences", "k-1", client)
 
     late = post(client, {"name": "Readers"}, key="k-1")

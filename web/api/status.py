@@ -1,12 +1,15 @@
 """/api/status: how the scheduler stands, in one look."""
 
 from datetime import datetime
+from typing import Literal
 
-from delivery import reads
+from delivery import reads, recovery
+from foundation.errors import Conflict
 from foundation.version import VERSION
+from storage import installation
 from storage.aliveness import newest_leader
 from web.current import the_house
-from web.fields import Answer, Instant
+from web.fields import Answer, Body, Instant
 from web.openapi import Resource
 from web.probes import notices, unready
 
@@ -24,7 +27,8 @@ class SchedulerAnswer(Answer):
 
 
 class ClockAnswer(Answer):
-    """blocked: the clock jumped forward, and nothing is claimed until somebody looks."""
+    """now is the time that is believed. blocked: the clock has jumped, and nothing is claimed until it is right again
+    or accepted; step_seconds is how far."""
 
     now: Instant
     blocked: bool
@@ -55,14 +59,45 @@ class StatusAnswer(Answer):
     notices: list[NoticeAnswer]
 
 
+class Accept(Body):
+    """What a person says: it is right as it is, go on."""
+
+    action: Literal["accept"]
+
+
 @resource.get("/api/status", StatusAnswer)
 def status() -> StatusAnswer:
     """Show how the scheduler stands."""
+    return _status()
+
+
+@resource.post("/api/clock", StatusAnswer)
+def accept_clock(body: Accept) -> StatusAnswer:
+    """Say that the clock that jumped is right: claims go on by it within a tick."""
+    house = the_house()
+    with house.database.write(durable=True) as tx:
+        if not installation.accept_clock(tx):
+            raise Conflict("The clock is not in doubt: there is nothing to accept.")
+    return _status()
+
+
+@resource.post("/api/doubt", StatusAnswer)
+def accept_doubt(body: Accept) -> StatusAnswer:
+    """Say that this data directory is the one that goes on: held runs go on, held slots keep their question."""
+    house = the_house()
+    with house.database.write(durable=True) as tx:
+        recovery.trust(tx)
+    house.scheduler.wake()
+    return _status()
+
+
+def _status() -> StatusAnswer:
     house = the_house()
     now = house.clock.now()
     schedules = house.store.read()
     with house.database.read() as tx:
         leader = newest_leader(tx)
+        here = installation.read(tx)
         runs = reads.totals_by_run_status(tx)
         deliveries = reads.totals_by_delivery_status(tx)
     by_status: dict[str, int] = {}
@@ -79,8 +114,12 @@ def status() -> StatusAnswer:
             buffer=house.settings.execution_buffer.total_seconds(),
             oldest_due=min(due, default=None),
         ),
-        clock=ClockAnswer(now=now, blocked=False, step_seconds=0.0),
-        doubted=None,
+        clock=ClockAnswer(
+            now=now,
+            blocked=here.clock_step_seconds is not None,
+            step_seconds=here.clock_step_seconds or 0.0,
+        ),
+        doubted=here.doubted_reason,
         version=VERSION,
         counts={"schedules": by_status, "runs": runs, "deliveries": deliveries},
         problems=unready(house),

@@ -254,7 +254,7 @@ def test_a_failing_account_says_when_it_is_tried_again(
     assert "Failing" in page
     assert "in 5 min" in page
     assert "connect: refused" in page
-    house.clock.advance(minutes=5)
+    house.clock.inner.advance(minutes=5)
     assert "tried again with the next e-mail" in admin.get("/accounts/2").text
 
 

@@ -138,7 +138,7 @@ def test_a_quick_pick_fills_in_the_next_full_minute_of_the_zone_that_was_typed(
     house: Sendonce, client: FlaskClient, anna: BrowserClient
 ) -> None:
     form = a_form(a_campaign(client)["id"])
-    house.clock.advance(seconds=5)
+    house.clock.inner.advance(seconds=5)
 
     minute = anna.post_form("/automation/check?pick=minute", form).text
     tomorrow = anna.post_form("/automation/check?pick=tomorrow", form).text
@@ -184,7 +184,7 @@ def test_what_is_due_and_not_claimed_is_shown_on_top_and_can_be_taken_back_once(
     house: Sendonce, client: FlaskClient, anna: BrowserClient
 ) -> None:
     schedule = a_schedule(client, schedule_time="2026-03-02T08:05:00", schedule_type="hourly")
-    house.clock.advance(minutes=5, seconds=1)
+    house.clock.inner.advance(minutes=5, seconds=1)
     slot = {"slot": schedule["next_run"]}
     page = anna.get("/automation").text
     assert "Holding · can be undone" in page
@@ -201,7 +201,7 @@ def test_a_slot_that_was_missed_is_a_question_with_two_answers(
     house: Sendonce, client: FlaskClient, anna: BrowserClient
 ) -> None:
     schedule = a_schedule(client)
-    house.clock.advance(days=3)
+    house.clock.inner.advance(days=3)
     step(house.scheduler, house.leader)
     page = anna.get("/automation").text
     assert "Send one mail now to 2 people" in page
@@ -311,7 +311,7 @@ def test_the_scheduler_that_does_not_tick_is_told_on_every_page(
     house.leader.step_down()
 
     assert "The scheduler does not tick" not in anna.get("/runs").text
-    house.clock.advance(seconds=timedelta(minutes=1).total_seconds())
+    house.clock.inner.advance(seconds=timedelta(minutes=1).total_seconds())
     assert "The scheduler does not tick" in anna.get("/runs").text
 
 
@@ -400,7 +400,7 @@ def test_a_retry_from_a_page_that_was_opened_again_is_the_same_request(
     key = anna.key_in(path)
     first = anna.post_raw(path, {"csrf_token": anna.token(), "idempotency_key": key})
 
-    house.clock.advance(seconds=5)  # the token of a page is of its second
+    house.clock.inner.advance(seconds=5)  # the token of a page is of its second
     again = anna.post_raw(path, {"csrf_token": anna.token(), "idempotency_key": key})
 
     assert first.headers["Location"] == again.headers["Location"] == "/runs/1"

@@ -173,7 +173,7 @@ def test_guesses_at_the_own_password_have_to_wait_too(house: Sendonce) -> None:
 
     assert answer.status_code == 429
     assert "Wait 30 s" in answer.text
-    house.clock.advance(seconds=30)
+    house.clock.inner.advance(seconds=30)
     right = wrong | {"current": PASSWORD}
     assert browser.post_form("/settings/profile/password", right).status_code == 303
 
@@ -285,7 +285,7 @@ def test_a_token_that_is_revoked_opens_nothing_and_stays_in_the_list(
 def test_a_token_that_has_run_out_says_so(house: Sendonce, admin: BrowserClient) -> None:
     admin.post_form("/settings/tokens/new", {"name": "deploy", "role": "viewer", "days": "1"})
 
-    house.clock.advance(days=1)
+    house.clock.inner.advance(days=1)
 
     assert "Expired" in admin.get("/settings/tokens").text
 

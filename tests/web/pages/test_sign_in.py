@@ -204,7 +204,7 @@ def test_signing_out_ends_the_session_in_the_database(house: Sendonce) -> None:
 def test_a_session_that_nobody_uses_ends(house: Sendonce) -> None:
     browser = signed_in(house)
 
-    house.clock.advance(seconds=sessions.IDLE.total_seconds())
+    house.clock.inner.advance(seconds=sessions.IDLE.total_seconds())
 
     assert browser.get("/automation").status_code == 303
 
@@ -247,7 +247,7 @@ def test_after_five_mistakes_even_the_right_password_has_to_wait(house: Sendonce
     assert (answer.status_code, answer.headers["Retry-After"]) == (429, "30")
     assert "30 s</span>, then try again" in answer.text
     assert f'value="{ANN}"' in answer.text
-    house.clock.advance(seconds=30)
+    house.clock.inner.advance(seconds=30)
     assert browser.post_form("/login", RIGHT).status_code == 303
 
 
