@@ -62,6 +62,15 @@ OFFERS_AUTH = [b"250-mx.test\r\n250 AUTH PLAIN LOGIN\r\n"]
 OFFERS_STARTTLS = [b"250-mx.test\r\n250 STARTTLS\r\n"]
 
 
+@pytest.fixture(autouse=True, scope="module")
+def collecting_is_cheap() -> Iterator[None]:
+    """Leave what other tests have made out of the collections: there is much of it, and it is looked at each time."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
 @pytest.fixture(autouse=True)
 def nothing_left_open() -> Iterator[None]:
     """What is not closed complains when it is collected: here, so that the right test fails."""

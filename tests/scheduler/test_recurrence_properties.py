@@ -1,5 +1,6 @@
 """What holds for every schedule: random rules against plain dateutil and brute force, in zones whose clocks change."""
 
+import os
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from zoneinfo import ZoneInfo
@@ -36,12 +37,15 @@ ZONES = [
 ]
 WEEKDAYS = ["MO", "TU", "WE", "TH", "FR", "SA", "SU"]
 
+TIMES = int(os.environ.get("TIMES", "1"))
+"""How many times as many examples are tried as in a usual run."""
+
 many = settings(
-    max_examples=400,
+    max_examples=120 * TIMES,
     deadline=None,
     suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow],
 )
-fewer = settings(many, max_examples=200)
+fewer = settings(many, max_examples=60 * TIMES)
 
 
 def some(*, low: int, high: int, most: int = 3, zero: bool = True) -> st.SearchStrategy[str]:
