@@ -1,8 +1,8 @@
 """One recipient's way through the ledger: leased, fenced, recorded; and what a new leader makes of older leases.
 
-Every statement names the lease and the epoch, so whoever lost them changes nothing. A repeat is a delivery that the
-campaign's rule for doubts sends again: its first try may have arrived, so it ends as sent or as in doubt and as
-nothing else.
+Every statement names the lease and the epoch, so whoever lost them changes nothing. A repeat is a delivery that a
+person, or the campaign's rule for doubts, sends again: its first try may have arrived, so it ends as sent or as in
+doubt and as nothing else.
 """
 
 import functools
@@ -17,6 +17,8 @@ from sqlalchemy import Row, Update, bindparam, exists, func, literal, or_, selec
 from accounts.model import Account
 from audience.tables import recipients, suppressions
 from campaigns.model import InDoubtRule
+from delivery import decisions
+from delivery.decisions import BY_RULE, Action
 from delivery.ledger import must_lead
 from delivery.model import DeliveryStatus, RunStatus
 from delivery.outcome import AccountFault, Failed, InDoubt, NotBegun, Outcome, Sent, TryAgain
@@ -242,6 +244,8 @@ def record(
     )
     if done.rowcount:
         tally.move(item.run_id, was, values["status"])
+        if "resends" in values:
+            _note_rule(tx, item.run_id, item.id, values["reason"], now)
     return done.rowcount == 1
 
 
@@ -327,6 +331,12 @@ def _doubt(tx: Tx, item: Leased, reason: str, retry_at: datetime) -> dict[str, A
     }
 
 
+def _note_rule(tx: Tx, run_id: int, delivery_id: int, reason: str, now: datetime) -> None:
+    """Note that the campaign's rule has decided to send a doubt again."""
+    ids = [delivery_id]
+    decisions.note(tx, run_id, Action.RESEND, by=BY_RULE, now=now, delivery_ids=ids, detail=reason)
+
+
 def _sends_doubts_again(run: Row[*tuple[Any, ...]]) -> bool:
     rule = InDoubtRule(run.content.get("in_doubt", InDoubtRule.HOLD))
     return rule == InDoubtRule.RESEND and run.status != RunStatus.CANCELLED
@@ -375,6 +385,8 @@ def take_over(
             .where(deliveries.c.id == row.id, deliveries.c.status == row.status)
             .values(**values, updated_at=now, lease=None)
         )
+        if "resends" in values:
+            _note_rule(tx, row.run_id, row.id, values["reason"], now)
         tally.move(row.run_id, DeliveryStatus(row.status), values["status"])
         went[f"{row.status}_to_{values['status'].value}"] += 1
     tally.write(tx)

@@ -1,6 +1,7 @@
 """The ledger's tables.
 
-Written by ledger, leases, tally and slots alone; read by those, reads and progress. Nobody else knows them.
+Written by ledger, leases, tally, slots, doubts, missing and decisions alone; read by those, reads, progress, outlines,
+history and certificate. Nobody else knows them.
 """
 
 from sqlalchemy import (
@@ -79,7 +80,7 @@ runs = Table(
     Column("campaign_id", Integer, nullable=False),
     Column("slot", Instant, nullable=False),
     Column("zone", String(64), nullable=False),  # the schedule's, for {{ slot }}
-    Column("origin", String(12), nullable=False),  # slot, run-now, missed
+    Column("origin", String(12), nullable=False),  # slot, run-now, missed, send-missing
     Column("request_key", String(255)),  # run-now's Idempotency-Key: its own key space
     # send-missing: the run whose missing recipients this one is for, and the first of them all.
     Column("made_from", Integer),
@@ -166,7 +167,8 @@ deliveries = Table(
     Column("first_attempt_at", Instant),
     # Of one that was not touched yet: when its run was claimed, so that one index serves both kinds.
     Column("next_attempt_at", Instant, nullable=False),
-    Column("resends", Integer, nullable=False),  # by the campaign's rule for doubts: once
+    # By a person, or by the campaign's rule (once): each has its row in decisions.
+    Column("resends", Integer, nullable=False),
     Column("account_id", Integer),
     Column("lease", Integer),
     Column("epoch", Integer),

@@ -16,3 +16,9 @@ def the_house() -> Sendonce:
 def the_caller() -> Principal:
     """Return who is asking; the guard has let nobody through without a name."""
     return cast(Principal, g.principal)
+
+
+def caller_in_words() -> str:
+    """Return who is asking, for records that people read: an e-mail address, or which token."""
+    caller = the_caller()
+    return caller.label or caller.name

@@ -25,19 +25,21 @@ from delivery.leases import Leased
 from delivery.ledger import NewRun
 from delivery.model import Delivery, Origin, Run, RunStatus
 from delivery.outcome import Outcome, Patience
+from delivery.recovery import recover
 from delivery.tables import deliveries
 from delivery.tally import Tally
 from foundation.clock import Clock, SystemClock
 from mail import transport
 from mail.reply import Broken, Reply, Stage
 from mail.transport import Timeouts, Transport
-from storage.aliveness import raise_epoch
+from storage.aliveness import Counts, epochs_of_boot, raise_epoch
 from storage.database import Database
 from storage.sealed import SecretKey
 from tests.builders import a_database
 from tests.fake_clock import FakeClock
 
 KEY = SecretKey(b"a key of the tests")
+BY = "ann@sendonce.test"
 RETRY_DELAY = timedelta(minutes=1)
 SLOT = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
 
@@ -65,6 +67,17 @@ class Books:
                 tx, boot_id=boot_id, machine_id="machine", pid=1, now=self.clock.now()
             )
         return self.epoch
+
+    def recover(self, *, boot_id: str | None) -> None:
+        """Settle what older epochs left, as the new leader does before it leases."""
+        with self.database.write(durable=True) as tx:
+            recover(
+                tx,
+                epoch=self.epoch,
+                same_boot=epochs_of_boot(tx, boot_id, before=self.epoch),
+                retry_delay=RETRY_DELAY,
+                now=self.now,
+            )
 
     def account(self, **changes: Any) -> Account:
         fields = AccountFields(
@@ -200,15 +213,15 @@ class Books:
 
     def pause(self, run_id: int) -> Run:
         with self.database.write(durable=True) as tx:
-            return control.pause(tx, run_id)
+            return control.pause(tx, run_id, self.now, by=BY)
 
     def resume(self, run_id: int, *, retry_refused: bool = False) -> Run:
         with self.database.write(durable=True) as tx:
-            return control.resume(tx, run_id, self.now, retry_refused=retry_refused)
+            return control.resume(tx, run_id, self.now, retry_refused=retry_refused, by=BY)
 
     def cancel(self, run_id: int) -> Run:
         with self.database.write(durable=True) as tx:
-            return control.cancel(tx, run_id, self.now)
+            return control.cancel(tx, run_id, self.now, by=BY)
 
     def hold(self, run_id: int) -> None:
         with self.database.write(durable=True) as tx:
@@ -331,8 +344,13 @@ def a_dispatcher(books: Books, **changes: Any) -> Dispatcher:
         "patience": Patience(
             retry_delay=timedelta(seconds=0.1), give_up_after=timedelta(seconds=60)
         ),
+        "testify": _nobody_listens,
     }
     return Dispatcher(**(parts | changes))
+
+
+def _nobody_listens(counts: Counts) -> None:
+    """Stand for the witness, which is no matter of this room."""
 
 
 @contextmanager

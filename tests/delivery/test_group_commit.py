@@ -96,7 +96,7 @@ def test_a_pause_that_follows_from_an_outcome_comes_before_the_next_intent(tmp_p
 
         async def test(writer: GroupCommit) -> None:
             waiting = asyncio.gather(record(writer, b, one, begun=False), intend(writer, other))
-            writer.note(lambda tx: control.pause(tx, run_id))
+            writer.note(lambda tx: control.pause(tx, run_id, b.now, by="ann"))
             assert await waiting == [True, False]
 
         with_commits(b, test)

@@ -286,7 +286,7 @@ def test_a_schedule_with_an_unfinished_run_cannot_be_deleted(tmp_path: Path) -> 
         with pytest.raises(Conflict) as refused:
             desk.delete(office.house.scheduler, schedule.id, expected_version=None)
         with office.house.database.write(durable=True) as tx:
-            control.cancel(tx, run.id, office.clock.now())
+            control.cancel(tx, run.id, office.clock.now(), by="ann")
             from delivery import ledger
 
             while not ledger.materialise(tx, run.id, rows=10, now=office.clock.now()):

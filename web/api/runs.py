@@ -11,7 +11,7 @@ from delivery import control, reads
 from delivery.model import Delivery, DeliveryStatus, Run, RunStatus
 from storage.database import Tx
 from web.csv_answers import PAGE, Cell, csv_answer, pages
-from web.current import the_house
+from web.current import caller_in_words, the_house
 from web.fields import Answer, Body, ById, Id, Instant, QueryId, QueryText, Truth, rfc3339
 from web.openapi import Resource
 from web.paging import Page, next_cursor
@@ -168,7 +168,8 @@ def pause_run(path: ById) -> RunAnswer:
     """Begin no new message of this run."""
     house = the_house()
     with house.database.write(durable=True) as tx:
-        return RunAnswer.of(tx, control.pause(tx, path.id), house.clock.now())
+        now = house.clock.now()
+        return RunAnswer.of(tx, control.pause(tx, path.id, now, by=caller_in_words()), now)
 
 
 @resource.post("/api/runs/<id:id>/resume", RunAnswer)
@@ -177,7 +178,9 @@ def resume_run(path: ById, body: Resume) -> RunAnswer:
     house = the_house()
     now = house.clock.now()
     with house.database.write(durable=True) as tx:
-        run = control.resume(tx, path.id, now, retry_refused=body.retry_refused)
+        run = control.resume(
+            tx, path.id, now, retry_refused=body.retry_refused, by=caller_in_words()
+        )
         answer = RunAnswer.of(tx, run, now)
     house.scheduler.wake()
     return answer
@@ -189,7 +192,7 @@ def cancel_run(path: ById) -> RunAnswer:
     house = the_house()
     now = house.clock.now()
     with house.database.write(durable=True) as tx:
-        return RunAnswer.of(tx, control.cancel(tx, path.id, now), now)
+        return RunAnswer.of(tx, control.cancel(tx, path.id, now, by=caller_in_words()), now)
 
 
 @resource.get("/api/runs/<id:id>/deliveries", DeliveryList)

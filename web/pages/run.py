@@ -15,7 +15,7 @@ from delivery.outlines import RunOutline
 from identity.model import Role
 from web import forms
 from web.api.runs import DeliveryPage
-from web.current import the_house
+from web.current import caller_in_words, the_house
 from web.page import Pages, go, show
 from web.paging import next_cursor
 from web.schedule_rows import RunSummary, summary_of
@@ -97,8 +97,9 @@ def run(run_id: int) -> Response:
 @pages.post("/runs/<id:run_id>/pause")
 def pause(run_id: int) -> Response:
     """Begin no new message of this run."""
-    with the_house().database.write(durable=True) as tx:
-        control.pause(tx, run_id)
+    house = the_house()
+    with house.database.write(durable=True) as tx:
+        control.pause(tx, run_id, house.clock.now(), by=caller_in_words())
     return go(f"/runs/{run_id}", say="Paused. No new message is begun until you go on.")
 
 
@@ -107,7 +108,13 @@ def resume(run_id: int) -> Response:
     """Let a paused or held run go on."""
     house = the_house()
     with house.database.write(durable=True) as tx:
-        control.resume(tx, run_id, house.clock.now(), retry_refused=forms.ticked("retry_refused"))
+        control.resume(
+            tx,
+            run_id,
+            house.clock.now(),
+            retry_refused=forms.ticked("retry_refused"),
+            by=caller_in_words(),
+        )
     house.scheduler.wake()
     return go(f"/runs/{run_id}", say="It goes on.")
 
@@ -123,7 +130,7 @@ def cancel(run_id: int) -> Response:
     """Send nothing more of this run; what was not sent becomes skipped."""
     house = the_house()
     with house.database.write(durable=True) as tx:
-        cancelled = control.cancel(tx, run_id, house.clock.now())
+        cancelled = control.cancel(tx, run_id, house.clock.now(), by=caller_in_words())
     sent = cancelled.counts.sent
     said = f"Cancelled. {many(sent, 'person')} {_have(sent)} it; nobody else gets it."
     return go(f"/runs/{run_id}", say=said)

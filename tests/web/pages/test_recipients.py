@@ -71,7 +71,7 @@ def test_a_person_s_page_says_what_they_got_and_why_not_the_rest(
 ) -> None:
     first = materialised(house, client)
     with house.database.write(durable=False) as tx:
-        control.cancel(tx, first, house.clock.now())
+        control.cancel(tx, first, house.clock.now(), by="ann@sendonce.test")
     client.post("/api/suppressions", json={"email": "ann@example.com", "reason": "unsubscribed"})
     second = materialised(house, client)
 
