@@ -79,7 +79,7 @@ class Counts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """The one execution of one slot."""
+    """The one execution of one slot. made_from: the run whose missing recipients this one is for."""
 
     id: int
     schedule_id: int
@@ -87,6 +87,7 @@ class Run:
     slot: datetime
     zone: str
     origin: Origin
+    made_from: int | None
     status: RunStatus
     reason: str | None
     content: Snapshot

@@ -102,7 +102,8 @@ def pasts(tx: Tx, schedule_ids: Collection[int]) -> dict[int, Past]:
             func.max(runs.c.claimed_at).label("last"),
             func.max(runs.c.id).label("newest"),
         )
-        .where(runs.c.schedule_id.in_(schedule_ids))
+        # One for the missing of an earlier run is no turn of its schedule.
+        .where(runs.c.schedule_id.in_(schedule_ids), runs.c.origin != Origin.SEND_MISSING)
         .group_by(runs.c.schedule_id)
         .subquery()
     )
@@ -286,6 +287,7 @@ def _run(r: Row[Any]) -> Run:
         slot=r.slot,
         zone=r.zone,
         origin=Origin(r.origin),
+        made_from=r.made_from,
         status=RunStatus(r.status),
         reason=r.reason,
         content=_snapshot(r.campaign_id, r.content),
