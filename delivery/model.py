@@ -155,14 +155,16 @@ class SlotDecision:
 class Standing:
     """How far a schedule has been decided.
 
-    keys are those decided near and after the watermark, days those that were decided whole (claimed, held, or skipped
-    by a person, where the rule had at most one slot a day); claimed counts claimed slots.
+    keys are those decided near and after the watermark, instants those of them that were claimed, days those that were
+    decided whole (claimed, held, or skipped by a person, where the rule had at most one slot a day); claimed counts
+    claimed slots.
     """
 
     watermark: datetime
     floor: datetime
     claimed: int
     keys: frozenset[str]
+    instants: frozenset[datetime]
     days: frozenset[date]
 
     @property

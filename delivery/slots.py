@@ -16,6 +16,9 @@ from storage.database import Tx, insert_into
 # A new tzdata release may move a slot that was decided to the other side of the watermark: its key is known this long.
 _KEYS_KNOWN = timedelta(days=2)
 
+_AGAIN = "#"
+"""Parts the key of a row whose name was set free, so that its time may run once more, from the row's number."""
+
 WALL = "wall:"
 """What the keys of daily and longer rules begin with; the day follows."""
 
@@ -26,17 +29,20 @@ def standings(tx: Tx, schedule_ids: Collection[int], now: datetime) -> dict[int,
     if not rows:
         return {}
     keys: dict[int, set[str]] = {}
+    instants: dict[int, set[datetime]] = {}
     days: dict[int, set[date]] = {}
     known_since = now - _KEYS_KNOWN
     # One bound, not two with "or": that is a walk along the index from there on.
     since = case((watermarks.c.watermark < known_since, watermarks.c.watermark), else_=known_since)
     near = (
-        select(slots.c.schedule_id, slots.c.key, slots.c.whole_day)
+        select(slots.c.schedule_id, slots.c.key, slots.c.at, slots.c.decision, slots.c.whole_day)
         .join(watermarks, watermarks.c.schedule_id == slots.c.schedule_id)
         .where(slots.c.at > since)
     )
-    for schedule_id, key, whole_day in tx.execute(near):
+    for schedule_id, key, at, decision, whole_day in tx.execute(near):
         keys.setdefault(schedule_id, set()).add(key)
+        if decision == Decision.CLAIMED and _AGAIN not in key:
+            instants.setdefault(schedule_id, set()).add(at)
         if whole_day:
             days.setdefault(schedule_id, set()).add(_day_of(key))
     return {
@@ -45,6 +51,7 @@ def standings(tx: Tx, schedule_ids: Collection[int], now: datetime) -> dict[int,
             floor=r.floor,
             claimed=r.claimed,
             keys=frozenset(keys.get(r.schedule_id, ())),
+            instants=frozenset(instants.get(r.schedule_id, ())),
             days=frozenset(days.get(r.schedule_id, ())),
         )
         for r in rows
@@ -92,7 +99,7 @@ def go_back(tx: Tx, now: datetime) -> None:
 
 def let_day_run_again(tx: Tx, schedule_id: int, day: date) -> None:
     """Let a day run again that was decided whole, because a person said so: even at the time it was decided for."""
-    again = slots.c.key + "#" + cast(slots.c.id, String)
+    again = slots.c.key + _AGAIN + cast(slots.c.id, String)
     tx.execute(
         update(slots)
         .where(

@@ -172,11 +172,12 @@ def undecided(schedule: Schedule, standing: Standing, now: datetime) -> Iterator
 
 
 def is_decided(schedule: Schedule, standing: Standing, slot: Slot) -> bool:
-    """Whether a slot beyond the watermark is decided all the same: by its key, or with its whole day.
+    """Whether a slot beyond the watermark is decided all the same: by its key, its instant, or with its whole day.
 
-    A one-time schedule's time was chosen for itself, whatever that day has seen.
+    The instant counts where the clock has gone back, and the watermark with it: a rule that was changed since names
+    the same moment otherwise. A one-time schedule's time was chosen for itself, whatever that day has seen.
     """
-    if slot.key in standing.keys:
+    if slot.key in standing.keys or slot.at in standing.instants:
         return True
     if schedule.schedule_type == ScheduleType.ONCE or not standing.days:
         return False
