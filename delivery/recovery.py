@@ -6,7 +6,7 @@ In the one transaction that raises the epoch, so that no crash parts the two, an
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
-from delivery import leases, ledger, reads
+from delivery import control, leases, ledger, reads
 from delivery.model import RunStatus
 from foundation.errors import Conflict
 from foundation.log import log_for
@@ -44,21 +44,15 @@ def hold(tx: Tx, reason: str, *, spared: Collection[int]) -> None:
         log.warning("runs held", run_ids=held, reason=reason)
 
 
-def trust(tx: Tx) -> list[int]:
+def trust(tx: Tx, *, by: str, now: datetime) -> list[int]:
     """Say that this directory is the one that goes on; return the runs that were held and go on now.
 
     Slots that were held keep their question. Raises Conflict when it was not in doubt.
     """
     if not installation.trust(tx):
         raise Conflict("This data directory is not in doubt: there is nothing to accept.")
-    return [
-        run.id
-        for run in reads.unfinished(tx)
-        if ledger.set_status(
-            tx,
-            run.id,
-            [RunStatus.HELD],
-            to=RunStatus.CLAIMED if run.started_at is None else RunStatus.RUNNING,
-            reason=None,
-        )
-    ]
+    held = [run.id for run in reads.unfinished(tx) if run.status is RunStatus.HELD]
+    log.warning("a person said that this data directory goes on", by=by, run_ids=held)
+    for run_id in held:
+        control.resume(tx, run_id, now, retry_refused=False, by=by)
+    return held

@@ -13,7 +13,7 @@ from jinja2.bccache import Bucket, BytecodeCache
 from assembly import Edges, Sendonce, assemble
 from foundation.clock import Clock
 from foundation.settings import Settings
-from scheduler.thread import SchedulerThread
+from scheduler.thread import SchedulerThread, step
 from storage.database import Database
 from storage.migrate import migrate
 from tests.fake_clock import FakeClock
@@ -47,6 +47,24 @@ def a_house(folder: Path, *, clock: Clock | None = None, **settings: str) -> Ite
         house.leader.step_down()
         house.sandbox.stop()
         house.database.close()
+
+
+class Idle:
+    """A dispatcher that sends nothing, for a test that leads with a clock of its own."""
+
+    is_alive = True
+
+    def start(self, epoch: int) -> None:
+        """Begin nothing."""
+
+    def stop(self) -> None:
+        """End nothing."""
+
+
+def tick_of(house: Sendonce) -> None:
+    """Let the house lead, where it does not yet, and tick once; nothing is sent."""
+    house.leader._dispatcher = Idle()
+    step(house.scheduler, house.leader)
 
 
 def app_of(house: Sendonce) -> Flask:

@@ -17,10 +17,11 @@ from foundation.errors import SendonceError
 from foundation.machine import Room, clock_is_synchronised, free_megabytes
 from scheduler.fields import zone_names
 from scheduler.model import Status
+from storage import installation
 from storage.aliveness import newest_leader
 from web.probes import notices, unready
 from web.shell import heartbeat_of
-from web.shown import duration, from_now, in_words, many, viewers_zone
+from web.shown import duration, from_now, in_words, leap, many, viewers_zone
 
 _MEGABYTE = 1024 * 1024
 _LATE_AFTER = timedelta(seconds=10)
@@ -66,7 +67,7 @@ def _without_a_crash(
 def _scheduler(house: Sendonce, now: datetime) -> Iterator[Check]:
     with house.database.read() as tx:
         leader = newest_leader(tx)
-        is_running = heartbeat_of(house, tx, now).status == "running"
+        is_running = heartbeat_of(house, tx, now).status != "stopped"
     if leader is None or leader.last_tick is None:
         says = "It has not ticked yet."
     elif is_running:
@@ -85,6 +86,32 @@ def _scheduler(house: Sendonce, now: datetime) -> Iterator[Check]:
         says=f"{says} Nothing is sent until it ticks; nothing is lost meanwhile.",
         todo="Start the server again with python app.py. If a process of it still runs, look at its log.",
     )
+
+
+def _directory(house: Sendonce, now: datetime) -> Iterator[Check]:
+    copy = house.leader.copy_that_leads
+    if copy is not None:
+        yield Check(
+            look=Look.BAD,
+            what="Data directory",
+            says=f"A copy of it, {copy}, is led by a process on this machine; this one stands by.",
+            todo="Stop that one, if this is the one that goes on.",
+        )
+        return
+    with house.database.read() as tx:
+        here = installation.read(tx)
+    if here.doubted_reason is not None:
+        yield Check(
+            look=Look.BAD,
+            what="Data directory",
+            says=f"{here.doubted_reason} Runs and slots are held.",
+            todo="Say whether this is the one that goes on.",
+            path="/doubt",
+            action="Look and decide",
+        )
+        return
+    says = "Nothing says that this is an older copy of itself, or a second one."
+    yield Check(look=Look.OK, what="Data directory", says=says)
 
 
 def _due_slots(house: Sendonce, now: datetime) -> Iterator[Check]:
@@ -164,6 +191,17 @@ def _free_disk(house: Sendonce, now: datetime) -> Iterator[Check]:
 
 
 def _clock(house: Sendonce, now: datetime) -> Iterator[Check]:
+    step = house.clock.step
+    if step is not None:
+        yield Check(
+            look=Look.BAD,
+            what="Clock",
+            says=f"It has jumped {leap(step.total_seconds())}. Nothing is claimed until it is right or accepted.",
+            todo="Set it right; or say that it is.",
+            path="/clock",
+            action="Look at the clock",
+        )
+        return
     says = f"It is {in_words(now, viewers_zone(), seconds=True)}, {in_words(now, 'UTC', seconds=True)}."
     if clock_is_synchronised() is not False:
         yield Check(look=Look.OK, what="Clock", says=says)
@@ -230,6 +268,7 @@ def _accounts(house: Sendonce, now: datetime) -> Iterator[Check]:
 
 _LOOKS = (
     _scheduler,
+    _directory,
     _due_slots,
     _stores,
     _schedule_file,

@@ -16,7 +16,7 @@ from delivery.model import RunStatus
 from foundation.errors import SendonceError
 from foundation.version import VERSION
 from scheduler.store import Notice
-from storage import sequence
+from storage import installation, sequence
 from storage.aliveness import newest_leader
 from web.current import the_house
 from web.guards import open_to_all
@@ -40,11 +40,12 @@ def healthz() -> Response:
 def readyz() -> Response:
     """Say whether slots are being claimed and changes can be kept; a stand-by is ready while its leader is.
 
-    warnings are what was found and mended lately: they do not make it unready.
+    warnings are what was found and mended lately, and what waits for a person: they do not make it unready, since that
+    person needs the dashboard.
     """
     house = the_house()
     reasons = unready(house)
-    warnings = [] if reasons else [notice.message for notice in notices(house)]
+    warnings = [] if reasons else [*_questions(house), *(n.message for n in notices(house))]
     body = {"ready": not reasons, "reasons": reasons, "warnings": warnings}
     return _json(body, 503 if reasons else 200)
 
@@ -60,7 +61,7 @@ def metrics() -> Response:
 
 def unready(house: Sendonce) -> list[str]:
     """Return why the house can't do its work just now; nothing when it can."""
-    return [*_database_faults(house), *_folder_faults(house)]
+    return [*_copies(house), *_database_faults(house), *_folder_faults(house)]
 
 
 def notices(house: Sendonce) -> list[Notice]:
@@ -74,6 +75,22 @@ def last_tick(house: Sendonce) -> datetime | None:
     with house.database.read() as tx:
         leader = newest_leader(tx)
     return leader.last_tick if leader else None
+
+
+def _copies(house: Sendonce) -> Iterator[str]:
+    copy = house.leader.copy_that_leads
+    if copy is not None:
+        yield f"A copy of this data directory, {copy}, is led by a process on this machine: this one stands by."
+
+
+def _questions(house: Sendonce) -> Iterator[str]:
+    with house.database.read() as tx:
+        here = installation.read(tx)
+    if here.clock_step_seconds is not None:
+        step = f"{here.clock_step_seconds:.0f} seconds"
+        yield f"The clock jumped by {step}: nothing is claimed until it is right or accepted."
+    if here.doubted_reason is not None:
+        yield f"{here.doubted_reason} Runs and slots are held until a person says go on."
 
 
 def _database_faults(house: Sendonce) -> Iterator[str]:

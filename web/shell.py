@@ -8,17 +8,18 @@ from flask import Flask, g, get_flashed_messages
 
 from accounts import store as accounts
 from assembly import Sendonce
-from delivery import reads
+from delivery import reads, slots
 from foundation.errors import SendonceError
 from foundation.version import VERSION
 from identity import users
 from identity.model import Principal, Role
 from identity.roles import may
+from storage import installation
 from storage.aliveness import newest_leader
 from storage.database import Tx
 from web import sessions
 from web.current import the_house
-from web.shown import many
+from web.shown import leap, many
 
 STOPPED_AFTER = timedelta(seconds=10)
 MOST_BANNERS = 2
@@ -59,7 +60,7 @@ class Banner:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Heartbeat:
-    """The scheduler, whichever process it is in: running or stopped, and its last tick."""
+    """The scheduler, whichever process it is in: running, waiting for a person, or stopped; and its last tick."""
 
     status: str
     last_tick: datetime | None
@@ -113,8 +114,11 @@ def heartbeat_of(house: Sendonce, tx: Tx, now: datetime) -> Heartbeat:
     leader = newest_leader(tx)
     tick = leader.last_tick if leader else None
     oldest = max(STOPPED_AFTER, _TICKS_MISSED * house.settings.scheduler_check_interval)
-    runs = tick is not None and now - tick <= oldest
-    return Heartbeat(status="running" if runs else "stopped", last_tick=tick)
+    here = installation.read(tx)
+    waits = here.doubted_reason is not None or here.clock_step_seconds is not None
+    if tick is None or now - tick > oldest:
+        return Heartbeat(status="stopped", last_tick=tick)
+    return Heartbeat(status="waiting" if waits else "running", last_tick=tick)
 
 
 def _looked_up(
@@ -134,12 +138,36 @@ def _looked_up(
 def _banners(
     house: Sendonce, tx: Tx, heartbeat: Heartbeat, principal: Principal | None
 ) -> Iterator[Banner]:
+    here = installation.read(tx)
+    if here.clock_step_seconds is not None:
+        yield Banner(
+            kind="warn",
+            says=f"The clock jumped {leap(here.clock_step_seconds)}. Nothing is claimed until it is right again, or you"
+            " say that it is.",
+            action="Look at the clock",
+            path="/clock",
+        )
     if heartbeat.status == "stopped":
         yield Banner(
             kind="bad",
             says="The scheduler does not tick. Nothing is sent until it does; nothing is lost meanwhile.",
             action="See the status",
             path="/status",
+        )
+    if house.leader.copy_that_leads is not None:
+        yield Banner(
+            kind="bad",
+            says=f"A copy of this data directory, {house.leader.copy_that_leads}, is led by a process on this machine:"
+            " nothing is sent from here until that one ends.",
+            action="See the status",
+            path="/status",
+        )
+    if here.doubted_reason is not None:
+        yield Banner(
+            kind="warn",
+            says=f"{here.doubted_reason} Nothing is sent until you say that this is the one that goes on.",
+            action="Look and decide",
+            path="/doubt",
         )
     in_doubt = reads.runs_in_doubt(tx)
     if in_doubt:
@@ -153,6 +181,15 @@ def _banners(
             ),
             action="Look at the run" if len(in_doubt) == 1 else f"Look at run {newest}",
             path=f"/runs/{newest}?status=in_doubt",
+        )
+    held = slots.schedules_with_held(tx)
+    if held and here.doubted_reason is None:
+        yield Banner(
+            kind="warn",
+            says=f"{many(len(held), 'schedule')} {'has' if len(held) == 1 else 'have'} slots that were held. Nothing is"
+            " sent for them until you decide: send late, or skip.",
+            action="Look and decide",
+            path=f"/automation/{min(held)}",
         )
     for account in accounts.unwell(tx):
         yield Banner(

@@ -24,6 +24,7 @@ def install(app: Flask) -> None:
         "number": number,
         "many": many,
         "duration": duration,
+        "leap": leap,
         "moment": moment,
         "countdown": countdown,
         "from_now": from_now,
@@ -60,6 +61,11 @@ def duration(seconds: float) -> str:
     ]
     told = [f"{amount:,} {unit}" for amount, unit in parts if amount]
     return " ".join(told[:2])
+
+
+def leap(seconds: float) -> str:
+    """-7200 -> back by 2 h"""
+    return f"{'forward' if seconds > 0 else 'back'} by {duration(abs(seconds))}"
 
 
 def viewers_zone() -> str:

@@ -18,7 +18,7 @@ from scheduler.model import CatchUp, Schedule
 from scheduler.thread import step
 from storage import aliveness, installation
 from tests.fake_clock import FakeClock
-from tests.house import a_house
+from tests.house import Idle, a_house
 from tests.scheduler.office import Office
 
 MORNING = "2026-03-02T09:00"
@@ -59,18 +59,6 @@ class Lives:
         (self.folder / "data" / "sendonce.db-shm").unlink(missing_ok=True)
 
 
-class Idle:
-    """A dispatcher that sends nothing."""
-
-    is_alive = True
-
-    def start(self, epoch: int) -> None:
-        """Begin nothing."""
-
-    def stop(self) -> None:
-        """End nothing."""
-
-
 def _campaign(house: Sendonce) -> int | None:
     with house.database.read() as tx:
         return tx.execute(text("SELECT min(id) FROM campaigns")).scalar_one()
@@ -88,7 +76,7 @@ def doubt_of(office: Office) -> str | None:
 
 def trust(office: Office) -> list[int]:
     with office.house.database.write(durable=True) as tx:
-        return recovery.trust(tx)
+        return recovery.trust(tx, by="ann@sendonce.test", now=office.clock.now())
 
 
 @pytest.fixture

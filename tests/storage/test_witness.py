@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from storage.aliveness import Counts
-from storage.witness import Witnessed, Witness
+from storage.witness import Witness, Witnessed
 
 COUNTS = Counts(starts=1, leases=22, heartbeats=333)
 

@@ -3,7 +3,7 @@
 import io
 import os
 import threading
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from flask.testing import FlaskClient
@@ -18,7 +18,8 @@ from audience.tables import imports
 from campaigns import store as campaign_store
 from delivery import ledger
 from delivery.model import RunStatus
-from storage import aliveness
+from storage import aliveness, installation
+from tests.house import tick_of
 from tests.web.given import a_campaign, a_schedule, an_account, an_audience, materialised
 
 
@@ -703,3 +704,50 @@ def test_a_run_whose_account_is_paused_says_so(house: Sendonce, client: FlaskCli
     answer = client.get(f"/api/runs/{run_id}")
 
     assert answer.json["reason"] == "waits for its account: Sandbox is paused (auth: 535 5.7.8 no)"
+
+
+def test_a_directory_in_doubt_is_told_and_accepted_once(
+    house: Sendonce, client: FlaskClient
+) -> None:
+    with house.database.write(durable=True) as tx:
+        installation.mark_backup(tx, house.clock.now())
+    tick_of(house)
+    ready = client.get("/readyz")
+    assert (ready.status_code, len(ready.json["warnings"])) == (200, 1)
+    assert "from a backup" in client.get("/api/status").json["doubted"]
+
+    first = client.post("/api/doubt", json={"action": "accept"})
+    second = client.post("/api/doubt", json={"action": "accept"})
+
+    assert (first.status_code, first.json["doubted"]) == (200, None)
+    assert second.status_code == 409
+
+
+def test_a_clock_that_jumped_is_told_and_accepted_once(
+    house: Sendonce, client: FlaskClient
+) -> None:
+    tick_of(house)
+    before = house.clock.now()
+    house.clock.inner.set_wall_clock(before + timedelta(days=1))
+    tick_of(house)
+    clock = client.get("/api/status").json["clock"]
+    assert (clock["blocked"], round(clock["step_seconds"])) == (True, 86400)
+    assert datetime.fromisoformat(clock["now"]) - before < timedelta(minutes=1)
+    assert client.get("/readyz").status_code == 200
+
+    first = client.post("/api/clock", json={"action": "accept"})
+    tick_of(house)
+    second = client.post("/api/clock", json={"action": "accept"})
+
+    assert (first.status_code, second.status_code) == (200, 409)
+    clock = client.get("/api/status").json["clock"]
+    assert (clock["blocked"], clock["step_seconds"]) == (False, 0.0)
+    assert datetime.fromisoformat(clock["now"]) - before >= timedelta(days=1)
+
+
+@pytest.mark.parametrize("call", ["/api/clock", "/api/doubt"])
+def test_what_is_accepted_has_to_be_said(client: FlaskClient, call: str) -> None:
+    answer = client.post(call, json={"action": "deny"})
+
+    assert answer.status_code == 422
+    assert answer.json["errors"][0]["field"] == "action"

@@ -8,7 +8,7 @@ from foundation.errors import Conflict
 from foundation.version import VERSION
 from storage import installation
 from storage.aliveness import newest_leader
-from web.current import the_house
+from web.current import caller_in_words, the_house
 from web.fields import Answer, Body, Instant
 from web.openapi import Resource
 from web.probes import notices, unready
@@ -86,7 +86,7 @@ def accept_doubt(body: Accept) -> StatusAnswer:
     """Say that this data directory is the one that goes on: held runs go on, held slots keep their question."""
     house = the_house()
     with house.database.write(durable=True) as tx:
-        recovery.trust(tx)
+        recovery.trust(tx, by=caller_in_words(), now=house.clock.now())
     house.scheduler.wake()
     return _status()
 
