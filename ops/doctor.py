@@ -4,6 +4,7 @@ It changes nothing, and a server may run on the data directory meanwhile.
 """
 
 import importlib.metadata
+import os
 import stat
 import tempfile
 from collections.abc import Callable, Iterator
@@ -28,6 +29,7 @@ from scheduler.copies import read_copies
 from scheduler.entries import Damaged, parse
 from scheduler.fields import zone_names
 from scheduler.file_state import understand
+from storage import installation
 from storage.aliveness import newest_leader
 from storage.database import CHECKPOINT_IS_SAFE, Database
 from storage.disk import OsDisk
@@ -240,6 +242,30 @@ def _scheduler(place: _Place) -> Iterator[Finding]:
         yield Finding(Verdict.WARNING, "scheduler", says)
 
 
+def _doubts(place: _Place) -> Iterator[Finding]:
+    with place.database.read() as tx:
+        here = installation.read(tx)
+    if here.doubted_reason is not None:
+        says = f"{here.doubted_reason} Runs and slots are held until you say go on: on /doubt, or POST /api/doubt."
+        yield Finding(Verdict.WRONG, "doubt", says)
+    if here.clock_step_seconds is not None:
+        says = (
+            f"It jumped by {here.clock_step_seconds:.0f} seconds, and nothing is claimed. Set it right; or say that it"
+            " is, on /clock, or POST /api/clock."
+        )
+        yield Finding(Verdict.WRONG, "clock", says)
+    state_dir = place.settings.state_dir
+    nearest = next(p for p in (state_dir, *state_dir.parents) if p.exists())
+    if not (nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK)):
+        says = (
+            f"{state_dir} can't be written, so a data directory that was put back from an older copy may go unnoticed."
+            " Give this user the right to it, or set SENDONCE_STATE_DIR."
+        )
+        yield Finding(Verdict.WARNING, "witness", says)
+    else:
+        yield Finding(Verdict.OK, "witness", f"kept in {state_dir}")
+
+
 def _schedules(place: _Place) -> Iterator[Finding]:
     path = place.settings.data_dir / "scheduled_campaigns.json"
     try:
@@ -328,4 +354,4 @@ def _moment(moment: datetime) -> str:
     return f"{moment:%Y-%m-%d %H:%M:%S} UTC"
 
 
-_LOOKS = (_database, _scheduler, _schedules, _accounts)
+_LOOKS = (_database, _scheduler, _doubts, _schedules, _accounts)

@@ -11,7 +11,7 @@ from accounts.model import AccountFields
 from assembly import Sendonce
 from foundation.settings import Settings
 from ops.doctor import Finding, Verdict, diagnose, examine
-from storage import aliveness
+from storage import aliveness, installation
 from tests.fake_clock import FakeClock
 from tests.house import a_house, settings_for
 
@@ -243,3 +243,21 @@ def test_the_status_is_1_only_if_something_is_wrong(
 
     assert examine(settings) == 1
     assert "1 wrong" in capsys.readouterr().out
+
+
+def test_a_directory_that_is_in_doubt_and_a_clock_that_jumped_are_wrong(house: Sendonce) -> None:
+    with house.database.write(durable=True) as tx:
+        installation.doubt(tx, "It is a copy.", spares_send=False, now=CLOCK.now())
+        installation.note_clock(tx, 7200.0)
+
+    found = look(house)
+
+    assert finding(found, "doubt").says.startswith("It is a copy. Runs and slots are held")
+    assert "clock" in wrong(found)
+
+
+def test_a_state_folder_that_can_not_be_used_is_to_be_looked_at(house: Sendonce) -> None:
+    house.settings.state_dir.parent.mkdir(exist_ok=True)
+    house.settings.state_dir.write_text("a file where the folder should be")
+
+    assert finding(look(house), "witness").verdict is Verdict.WARNING
