@@ -124,8 +124,8 @@ def certify(tx: Tx, run_id: int, now: datetime) -> Certificate:
         _check_none(
             "Nobody of the audience is missing",
             lost + open_,
-            "everybody in the audience, as it was when the run was claimed, has an answer",
-            f"{lost} of the frozen audience have no row, {open_} have no outcome though the run has ended",
+            _everybody(run),
+            f"{lost} of the frozen audience have no row, {open_} no outcome though the run has ended",
         ),
         _check_none(
             "Nobody is on the run twice",
@@ -136,7 +136,7 @@ def certify(tx: Tx, run_id: int, now: datetime) -> Certificate:
         _check_none(
             "Nobody was sent it again without a decision",
             ledger.undecided_resends,
-            f"{ledger.resends} were sent again, each by a decision that is listed",
+            f"{ledger.resends} were to be sent again, each by a decision that is listed",
             f"{ledger.undecided_resends} deliveries were sent again more or less often than was decided",
         ),
         _check_none(
@@ -387,6 +387,14 @@ def _check_counters(run: Row[Any], outcomes: Counts) -> Check:
         ok=not wrong,
         detail="; ".join(wrong) or "the run's counters are what its rows add up to",
     )
+
+
+def _everybody(run: Row[Any]) -> str:
+    if run.origin == Origin.SEND_MISSING:
+        return "everybody that it was made for has a row"
+    if not run.materialised:
+        return "the list is still being made from the audience, as it was when the run was claimed"
+    return "everybody in the audience, as it was when the run was claimed, has a row"
 
 
 def _check_none(what: str, found: int, well: str, wrong: str) -> Check:

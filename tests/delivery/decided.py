@@ -1,5 +1,6 @@
 """Runs that have come to something, and what a person then decides about them, for the tests of this room."""
 
+import sqlite3
 from collections.abc import Mapping
 from datetime import datetime
 
@@ -72,10 +73,8 @@ def certified(b: Books, run_id: int) -> Certificate:
 
 def tamper(b: Books, *statements: str) -> None:
     """Change the database as nobody may: past the program, and past its checks."""
-    with b.database._engine.connect() as connection:
-        connection.exec_driver_sql("PRAGMA ignore_check_constraints=ON")
-        connection.exec_driver_sql("PRAGMA foreign_keys=OFF")
-        with connection.begin():
-            for statement in statements:
-                connection.exec_driver_sql(statement)
-        connection.invalidate()
+    connection = sqlite3.connect(b.database.path, isolation_level=None)
+    connection.execute("PRAGMA ignore_check_constraints=ON")
+    for statement in statements:
+        connection.execute(statement)
+    connection.close()
