@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
-from sqlalchemy import Row, func, or_, select
+from sqlalchemy import Row, case, func, or_, select
 
 from campaigns.model import InDoubtRule, Snapshot
 from delivery.model import (
@@ -114,6 +114,50 @@ def pasts(tx: Tx, schedule_ids: Collection[int]) -> dict[int, Past]:
         r.schedule_id: Past(total_runs=r.total, last_run=r.last, last_status=RunStatus(r.status))
         for r in tx.execute(query)
     }
+
+
+def failures(tx: Tx, run_ids: Collection[int]) -> dict[int, str]:
+    """Return, of these runs that have ended, the schedules of those that mostly failed, each with what happened.
+
+    Mostly: could not be carried out, or more recipients failed than did not, of those to whom it was tried. Cancelled
+    runs, and those for the missing of another, say nothing about a schedule.
+    """
+    tried = runs.c.sent + runs.c.failed + runs.c.in_doubt
+    query = select(
+        runs.c.id,
+        runs.c.schedule_id,
+        runs.c.status,
+        runs.c.reason,
+        runs.c.failed,
+        tried.label("tried"),
+    ).where(
+        runs.c.id.in_(run_ids),
+        runs.c.status.in_([RunStatus.COMPLETED, RunStatus.FAILED]),
+        runs.c.origin != Origin.SEND_MISSING,
+        or_(runs.c.status == RunStatus.FAILED, 2 * runs.c.failed > tried),
+    )
+    found = {}
+    for r in tx.execute(query):
+        if not r.failed:
+            found[r.schedule_id] = f"run {r.id} {r.reason}"
+            continue
+        said = _commonest_failure(tx, r.id)
+        found[r.schedule_id] = f"run {r.id} failed for {r.failed:,} of {r.tried:,}, mostly: {said}"
+    return found
+
+
+def _commonest_failure(tx: Tx, run_id: int) -> str:
+    code, reply = deliveries.c.smtp_code, deliveries.c.smtp_reply
+    reason = case((code.is_(None), deliveries.c.reason))
+    query = (
+        select(code.label("code"), reply.label("reply"), reason.label("reason"))
+        .where(deliveries.c.run_id == run_id, deliveries.c.status == DeliveryStatus.FAILED)
+        .group_by(code, reply, reason)
+        .order_by(func.count().desc(), func.min(deliveries.c.id))
+        .limit(1)
+    )
+    row = tx.execute(query).one()
+    return row.reason or f"{row.code} {row.reply}".strip()
 
 
 def schedules_on_their_way(tx: Tx) -> dict[int, set[RunStatus]]:

@@ -314,8 +314,10 @@ def _switch(
                 f"Schedule {schedule_id} is {old.status}: it has no slot left that could be"
                 f" {'resumed' if enabled else 'paused'}."
             )
-        if old.enabled != enabled or (note is not None and note != old.note):
-            book.put(replace(old, enabled=enabled, note=note or old.note), edit=True)
+        # What was said of the last pause is not said of this one.
+        kept = note or (old.note if old.enabled == enabled else None)
+        if (enabled, kept) != (old.enabled, old.note):
+            book.put(replace(old, enabled=enabled, note=kept), edit=True)
     return _follow_up(parts, schedule_id)
 
 

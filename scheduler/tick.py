@@ -5,7 +5,8 @@ between the two leaves a file that is behind, which the next tick brings up to d
 follows.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime
 
 from audience import store as audience_store
@@ -26,6 +27,8 @@ from storage.database import StoreFault, Tx
 from storage.installation import Installation
 
 log = log_for(__name__)
+
+_LONGEST_NOTE = 500
 
 
 def check_and_execute_scheduled_campaigns(parts: SchedulerParts) -> list[Run]:
@@ -48,12 +51,14 @@ def check_and_execute_scheduled_campaigns(parts: SchedulerParts) -> list[Run]:
             run_ids = _write_all(tx, _current(tx, book, verdicts, now), epoch=epoch, now=now)
             untold = reads.runs_untold(tx)
             behind = slots.behind(tx) | set(untold.values()) | book.edited
+            failures = reads.failures(tx, untold)
             record = record_of(tx, set(book.schedules), now)
             made = [reads.run(tx, run_id) for run_id in run_ids]
         for run in made:
             log.info(
                 "run claimed", run_id=run.id, schedule_id=run.schedule_id, slot=run.slot.isoformat()
             )
+        _pause_failing(book, record, failures)
         _bring_up_to_date(book, record, set(book.schedules) if book.foreign else behind)
         book.refreshed()
         current = list(book.schedules.values())
@@ -228,6 +233,18 @@ def make_run(
         epoch=epoch,
         now=now,
     )
+
+
+def _pause_failing(book: Book, record: Record, failures: Mapping[int, str]) -> None:
+    """Pause the schedules whose run has mostly failed: the next would do the same, and its readers are worth more."""
+    for schedule_id, happened in failures.items():
+        schedule = book.schedules.get(schedule_id)
+        if schedule is None or not refreshed(schedule, record).enabled:
+            continue
+        log.warning("schedule paused after a run that failed", schedule_id=schedule_id)
+        # A server's words may have several lines, a note has one.
+        note = " ".join(f"by itself, since {happened}".split())[:_LONGEST_NOTE]
+        book.put(replace(schedule, enabled=False, note=note), edit=True)
 
 
 def _bring_up_to_date(book: Book, record: Record, schedule_ids: Collection[int]) -> None:

@@ -5,12 +5,15 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
 from campaigns import store as campaign_store
+from delivery import ledger
 from delivery.model import RunStatus
+from scheduler import desk
 from scheduler.model import CatchUp, Overlap, ScheduleType, Status
 from storage.disk import OsDisk
-from tests.scheduler.office import an_office
+from tests.scheduler.office import Office, an_office
 
 
 def test_a_due_slot_is_claimed_once_after_the_buffer(tmp_path: Path) -> None:
@@ -471,3 +474,65 @@ def test_a_window_of_nothing_still_lets_slots_run_on_time(tmp_path: Path) -> Non
         made = office.tick()
 
         assert len(made) == 1
+
+
+class TestARunThatMostlyFailed:
+    def test_pauses_its_schedule_and_says_why_in_the_server_s_words(self, tmp_path: Path) -> None:
+        with an_office(tmp_path) as office:
+            schedule = office.schedule("2026-03-02T09:00")
+            _run_to_its_end(office, failed=2)
+
+            found = office.get(schedule)
+            assert (found.status, found.enabled) == ("paused", False)
+            assert found.note == (
+                "by itself, since run 1 failed for 2 of 3, mostly: 554 5.7.1 Not you"
+            )
+            assert office.entry(schedule)["enabled"] is False
+            office.at("2026-03-03T09:01")
+            assert office.tick() == []
+
+    def test_goes_on_when_it_is_resumed_and_says_no_more_of_it(self, tmp_path: Path) -> None:
+        with an_office(tmp_path) as office:
+            schedule = office.schedule("2026-03-02T09:00")
+            _run_to_its_end(office, failed=2)
+
+            resumed = desk.resume(office.house.scheduler, schedule.id, note=None)
+
+            assert (resumed.status, resumed.note) == ("pending", None)
+            office.tick()
+            office.at("2026-03-03T09:01")
+            assert len(office.tick()) == 1
+
+    def test_is_more_than_half_of_those_to_whom_it_was_tried(self, tmp_path: Path) -> None:
+        with an_office(tmp_path) as office:
+            schedule = office.schedule("2026-03-02T09:00")
+            _run_to_its_end(office, failed=1)
+
+            assert office.get(schedule).status == "pending"
+
+    def test_leaves_a_one_time_schedule_as_it_is(self, tmp_path: Path) -> None:
+        with an_office(tmp_path) as office:
+            schedule = office.schedule("2026-03-02T09:00", schedule_type="once")
+            _run_to_its_end(office, failed=3)
+
+            assert (office.get(schedule).status, office.get(schedule).note) == ("failed", None)
+
+
+def _run_to_its_end(office: Office, *, failed: int) -> None:
+    """Let the run of 9 o'clock end: refused for so many of its three people, taken for the others."""
+    office.at("2026-03-02T09:01")
+    [run] = office.tick()
+    with office.house.database.write(durable=True) as tx:
+        ledger.materialise(tx, run.id, rows=10, now=office.clock.now())
+        ledger.materialise(tx, run.id, rows=10, now=office.clock.now())
+        ledger.start(tx, run.id, office.clock.now())
+        tx.execute(text("UPDATE deliveries SET status = 'sent', attempts = 1, smtp_code = 250"))
+        tx.execute(
+            text(
+                "UPDATE deliveries SET status = 'failed', smtp_code = 554, smtp_reply = '5.7.1 Not you'"
+                f" WHERE id <= {failed}"
+            )
+        )
+        tx.execute(text(f"UPDATE runs SET queued = 0, failed = {failed}, sent = {3 - failed}"))
+        assert ledger.finish(tx, run.id, office.clock.now())
+    office.tick()
