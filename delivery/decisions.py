@@ -93,7 +93,7 @@ def list_decisions(tx: Tx, run_id: int) -> list[MadeDecision]:
 def of_deliveries(
     tx: Tx, run_ids: Collection[int], delivery_ids: Collection[int]
 ) -> dict[int, list[MadeDecision]]:
-    """Return what was decided about these deliveries of these runs, in the order of time, by delivery."""
+    """Return what was decided about each of these deliveries of these runs, in the order of time, by delivery."""
     query = _select().where(
         decisions.c.run_id.in_(run_ids), decisions.c.delivery_id.in_(delivery_ids)
     )

@@ -1,11 +1,14 @@
 """What one person was sent, and was not: their delivery in every run. Reads only."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Row, Subquery, func, select
 
+from delivery import decisions as made
+from delivery.decisions import MadeDecision
 from delivery.model import DeliveryStatus
 from delivery.tables import deliveries, runs
 from storage.database import Tx
@@ -26,7 +29,7 @@ _OF_DELIVERY = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PersonsDelivery:
-    """A person's email in one run, with the slot that the run is for."""
+    """A person's email in one run, with the slot that the run is for, and what was decided about this one email."""
 
     run_id: int
     campaign_id: int
@@ -42,12 +45,14 @@ class PersonsDelivery:
     smtp_reply: str | None
     message_id: str | None
     updated_at: datetime
+    decisions: Sequence[MadeDecision]
 
 
 def of_person(tx: Tx, address_key: str, *, before: int | None, limit: int) -> list[PersonsDelivery]:
     """Return a person's deliveries, newest run first; before: only those of runs with a smaller id."""
     walk = _walk(address_key)
     columns: list[ColumnElement[Any]] = [
+        walk.c.delivery_id,
         *(walk.c[name] for name in _OF_RUN),
         *(deliveries.c[name] for name in (*_OF_DELIVERY, "status", "next_attempt_at")),
     ]
@@ -60,7 +65,9 @@ def of_person(tx: Tx, address_key: str, *, before: int | None, limit: int) -> li
     )
     if before is not None:
         query = query.where(walk.c.id < before)
-    return [_of_person(row) for row in tx.execute(query)]
+    rows = tx.execute(query).all()
+    decided = made.of_deliveries(tx, [r.run_id for r in rows], [r.delivery_id for r in rows])
+    return [_of_person(row, decided.get(row.delivery_id, ())) for row in rows]
 
 
 def totals_of_person(tx: Tx, address_key: str) -> dict[DeliveryStatus, int]:
@@ -91,12 +98,15 @@ def _walk(address_key: str) -> Subquery:
     return select(*columns, theirs.scalar_subquery().label("delivery_id")).subquery()
 
 
-def _of_person(row: Row[Any]) -> PersonsDelivery:
+def _of_person(row: Row[Any], decided: Sequence[MadeDecision]) -> PersonsDelivery:
     status = DeliveryStatus(row.status)
     waits = status is DeliveryStatus.QUEUED and row.attempts > 0
     given = {name: getattr(row, name) for name in (*_OF_RUN, *_OF_DELIVERY)}
     return PersonsDelivery(
-        **given, status=_told(status), next_attempt_at=row.next_attempt_at if waits else None
+        **given,
+        status=_told(status),
+        next_attempt_at=row.next_attempt_at if waits else None,
+        decisions=decided,
     )
 
 

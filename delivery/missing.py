@@ -5,7 +5,7 @@ sent, none of the others sends.
 """
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import (
@@ -24,13 +24,14 @@ from sqlalchemy import (
 
 from accounts import store as account_store
 from audience.tables import recipients, suppressions
-from delivery import decisions, reads, slots
+from delivery import decisions, ledger, reads, slots
 from delivery.decisions import Action
 from delivery.model import DeliveryStatus, Origin, Run, RunStatus
 from delivery.tables import deliveries, runs
 from foundation.errors import Conflict, NotFound
 from storage.database import Tx
 
+_KEYS_KEPT = timedelta(hours=24)
 _MAY_HAVE_IT = (
     DeliveryStatus.SENT,
     DeliveryStatus.IN_DOUBT,
@@ -68,13 +69,21 @@ def count_missing(tx: Tx, run_id: int) -> int:
     return _count(tx, run_id, _family(tx, _source(tx, run_id)))
 
 
-def send_missing(tx: Tx, run_id: int, *, by: str, epoch: int, now: datetime) -> Run:
+def send_missing(
+    tx: Tx, run_id: int, *, by: str, epoch: int, now: datetime, request_key: str | None = None
+) -> Run:
     """Make a run of the same content for those whom this run has not reached, and return it.
 
-    Its deliveries are made at once. epoch: the current one. Raises NotFound, and Conflict (with run_id) while a run of
-    the family is unfinished, when nobody is missing, or when none of the accounts is left.
+    Its deliveries are made at once. epoch: the current one. request_key: for 24 hours a second call with the same one
+    returns the first one's run. Raises NotFound, and Conflict (with run_id) while a run of the family is unfinished,
+    when nobody is missing, or when none of the accounts is left.
     """
     source = _source(tx, run_id)
+    # In the key space of the schedule, where a run-now may have the same.
+    key = None if request_key is None else f"missing of {run_id}: {request_key}"
+    earlier = _run_of_request(tx, source.schedule_id, key, now)
+    if earlier is not None:
+        return earlier
     family = _family(tx, source)
     _refuse_unfinished(tx, family)
     count = _count(tx, run_id, family)
@@ -84,7 +93,7 @@ def send_missing(tx: Tx, run_id: int, *, by: str, epoch: int, now: datetime) -> 
             run_id=run_id,
         )
     _refuse_without_accounts(tx, source)
-    new_id = _claim(tx, source, epoch=epoch, now=now)
+    new_id = _claim(tx, source, request_key=key, epoch=epoch, now=now)
     _make_deliveries(tx, new_id, source.id, family, now)
     decisions.note(
         tx, run_id, Action.SEND_MISSING, by=by, now=now, detail=f"{count} people, as run {new_id}"
@@ -94,6 +103,14 @@ def send_missing(tx: Tx, run_id: int, *, by: str, epoch: int, now: datetime) -> 
     )
     slots.mark_behind(tx, source.schedule_id)
     return reads.run(tx, new_id)
+
+
+def _run_of_request(tx: Tx, schedule_id: int, key: str | None, now: datetime) -> Run | None:
+    earlier = None if key is None else reads.run_of_request(tx, schedule_id, key)
+    if earlier is not None and now - earlier.claimed_at > _KEYS_KEPT:
+        ledger.free_request_key(tx, earlier.id)
+        return None
+    return earlier
 
 
 def _source(tx: Tx, run_id: int) -> Row[Any]:
@@ -165,7 +182,7 @@ def _is_missing(run_id: int, family: Sequence[int]) -> ColumnElement[bool]:
     )
 
 
-def _claim(tx: Tx, source: Row[Any], *, epoch: int, now: datetime) -> int:
+def _claim(tx: Tx, source: Row[Any], *, request_key: str | None, epoch: int, now: datetime) -> int:
     counters = ("recipients", "queued", "sending", "sent", "failed", "skipped", "in_doubt")
     run_id: int = tx.execute(
         insert(runs)
@@ -175,6 +192,7 @@ def _claim(tx: Tx, source: Row[Any], *, epoch: int, now: datetime) -> int:
             | {
                 "slot": now,
                 "origin": Origin.SEND_MISSING,
+                "request_key": request_key,
                 "made_from": source.id,
                 "family": _first(source),
                 "status": RunStatus.CLAIMED,

@@ -34,6 +34,7 @@ ONCE: Json = SCHEDULE | {"schedule_type": "once"}
 TOKEN: Json = {"name": "t"}
 USER: Json = {"email": "u@example.com", "password": "long enough"}
 SUPPRESSION: Json = {"email": "s@example.com"}
+DECISION: Json = {"action": "resend", "emails": "all"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -592,6 +593,40 @@ _fields(
 )
 _fields("POST", "/api/runs/1/pause", {}, [("note", "unknown", "x")])
 _fields("POST", "/api/runs/1/cancel", {}, [("reason", "unknown", "x")])
+_fields("POST", "/api/runs/1/send-missing", {}, [("emails", "unknown", ["ann@example.com"])])
+_fields(
+    "POST",
+    "/api/runs/1/in-doubt",
+    DECISION,
+    [
+        ("action", "unknown", "send"),
+        ("action", "with an underscore", "mark_sent"),
+        ("action", "null", None),
+        ("emails", "another text", "everybody"),
+        ("emails", "null", None),
+        ("emails", "empty", []),
+        ("emails", "10,001 of them", ["ann@example.com"] * 10_001),
+        ("before", "without an offset", "2026-05-01T09:00:00"),
+        ("before", "as a number", 1),
+        ("by", "unknown", "ann"),
+    ],
+)
+_bodies(
+    "POST",
+    "/api/runs/1/in-doubt",
+    [
+        ("action", "without an action", {"emails": "all"}),
+        ("emails", "without addresses", {"action": "resend"}),
+        ("emails[1]", "no address", {"action": "resend", "emails": ["ann@example.com", "nobody"]}),
+    ],
+)
+_add(
+    "nothing in doubt",
+    "POST",
+    "/api/runs/1/in-doubt",
+    status=409,
+    body=json.dumps(DECISION).encode(),
+)
 _fields(
     "POST",
     "/api/suppressions",
@@ -730,6 +765,7 @@ _queries(
 _queries("/api/status", [("verbose", "verbose=1")])
 _queries("/api/accounts/1", [("fields", "fields=name")])
 _queries("/api/runs/1/deliveries.csv", [("status", "status=sent")])
+_queries("/api/runs/1/certificate", [("at", "at=now")])
 _add(
     "a parameter where none is taken",
     "POST",
@@ -860,6 +896,7 @@ for _call in (
     "runs/99/pause",
     "runs/99/resume",
     "runs/99/cancel",
+    "runs/99/send-missing",
 ):
     _body = b'{"recipients": []}' if "recipients" in _call else b"{}"
     _add("nothing there", "POST", f"/api/{_call}", status=404, body=_body)

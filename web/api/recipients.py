@@ -2,7 +2,7 @@
 
 from foundation.errors import NotFound
 from web.api.audiences import RecipientAnswer
-from web.api.runs import DeliveryAnswer
+from web.api.runs import DecisionAnswer, DeliveryAnswer
 from web.api.suppressions import ByAddress, SuppressionAnswer
 from web.current import the_house
 from web.fields import Answer, Id, Instant
@@ -22,11 +22,12 @@ class MembershipAnswer(Answer):
 
 
 class PersonsDeliveryAnswer(DeliveryAnswer):
-    """The person's email in one run."""
+    """The person's email in one run, and what was decided about it. reason says why there is none."""
 
     run_id: Id
     campaign_id: Id
     slot: Instant
+    decisions: list[DecisionAnswer]
 
 
 class PersonAnswer(Answer):

@@ -2,24 +2,43 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Literal
+from typing import Annotated, Literal
 
 from flask import Response
+from pydantic import Field, ValidatorFunctionWrapHandler, WithJsonSchema, WrapValidator
 
 from accounts import store as account_store
-from delivery import control, reads
-from delivery.model import Delivery, DeliveryStatus, Run, RunStatus
+from delivery import control, doubts, missing, reads
+from delivery.certificate import certify
+from delivery.decisions import Action
+from delivery.model import Delivery, DeliveryStatus, Origin, Run, RunStatus
+from storage.aliveness import current_epoch
 from storage.database import Tx
 from web.csv_answers import PAGE, Cell, csv_answer, pages
 from web.current import caller_in_words, the_house
-from web.fields import Answer, Body, ById, Id, Instant, QueryId, QueryText, Truth, rfc3339
+from web.fields import (
+    Answer,
+    Body,
+    ById,
+    Email,
+    Id,
+    Instant,
+    InstantIn,
+    QueryId,
+    QueryText,
+    Truth,
+    rfc3339,
+)
 from web.openapi import Resource
 from web.paging import Page, next_cursor
+from web.replays import may_repeat, request_key
 
 resource = Resource("runs", "What became of a slot, recipient by recipient")
 
 # As in the counts: what is leased is told as queued.
 ToldStatus = Literal["queued", "sending", "sent", "failed", "skipped", "in_doubt"]
+
+MOST_EMAILS = 10_000
 
 _COLUMNS = (
     "email",
@@ -48,12 +67,17 @@ class CountsAnswer(Answer):
 
 
 class RunAnswer(Answer):
-    """A run. reason says why it stands as it does; of one that is running, why it does not get on."""
+    """A run. reason says why it stands as it does; of one that is running, why it does not get on.
+
+    made_from: the run whose missing recipients this one is for.
+    """
 
     id: Id
     schedule_id: Id
     campaign_id: Id
     slot: Instant
+    origin: Origin
+    made_from: int | None
     status: RunStatus
     reason: str | None
     claimed_at: Instant
@@ -70,6 +94,8 @@ class RunAnswer(Answer):
             schedule_id=run.schedule_id,
             campaign_id=run.campaign_id,
             slot=run.slot,
+            origin=run.origin,
+            made_from=run.made_from,
             status=run.status,
             reason=run.reason or _hindrance(tx, run),
             claimed_at=run.claimed_at,
@@ -138,6 +164,103 @@ class Resume(Body):
     retry_refused: Truth = False
 
 
+def _or_all(given: object, check: ValidatorFunctionWrapHandler) -> list[str]:
+    checked: list[str] = [] if given == "all" else check(given)
+    return checked
+
+
+# "all" is held as no addresses: no client can say that.
+EmailsOrAll = Annotated[
+    list[Email],
+    Field(min_length=1, max_length=MOST_EMAILS),
+    WrapValidator(_or_all),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {
+                    "type": "array",
+                    "items": {"type": "string", "maxLength": 320},
+                    "minItems": 1,
+                    "maxItems": MOST_EMAILS,
+                },
+                {"const": "all", "type": "string"},
+            ]
+        }
+    ),
+]
+
+
+class Resolve(Body):
+    """What to do about deliveries that are in doubt. before: only those that were when the list was read, then."""
+
+    action: Literal["resend", "mark-sent", "mark-failed"]
+    emails: EmailsOrAll
+    before: InstantIn | None = None
+
+
+class ResolvedAnswer(RunAnswer):
+    """The run, and how many deliveries the decision was about; counts.in_doubt says how many are left."""
+
+    resolved: int
+
+
+class DecisionAnswer(Answer):
+    """Who decided what, when. email null: it was about the whole run. detail: what stood there before."""
+
+    action: Action
+    email: str | None
+    by: str
+    detail: str | None
+    at: Instant
+
+
+class OpenDoubtAnswer(Answer):
+    """Somebody of whom nobody can know whether they have it, and what to ask the mail server for."""
+
+    email: str
+    since: Instant
+    account_id: int | None
+    account: str | None
+    message_id: str | None
+    reason: str | None
+
+
+class CheckAnswer(Answer):
+    """One promise, whether the rows keep it, and what was found."""
+
+    what: str
+    ok: bool
+    detail: str
+
+
+class CertificateAnswer(Answer):
+    """The proof of a run, computed from its rows just now. holds: every check is ok."""
+
+    run_id: Id
+    schedule_id: Id
+    campaign: str
+    subject: str
+    origin: Origin
+    made_from: int | None
+    status: RunStatus
+    slot: Instant
+    claimed_at: Instant
+    started_at: Instant | None
+    finished_at: Instant | None
+    content_sha256: str
+    recipients: int
+    outcomes: CountsAnswer
+    duplicates: int
+    missing: int
+    in_doubt: list[OpenDoubtAnswer]
+    decisions: list[DecisionAnswer]
+    ledger_sha256: str
+    checks: list[CheckAnswer]
+    holds: bool
+    is_final: bool
+    checked_at: Instant
+
+
 @resource.get("/api/runs", RunList)
 def list_runs(query: RunPage) -> RunList:
     """List runs, newest first."""
@@ -193,6 +316,54 @@ def cancel_run(path: ById) -> RunAnswer:
     now = house.clock.now()
     with house.database.write(durable=True) as tx:
         return RunAnswer.of(tx, control.cancel(tx, path.id, now, by=caller_in_words()), now)
+
+
+@resource.post("/api/runs/<id:id>/in-doubt", ResolvedAnswer)
+def resolve_doubts(path: ById, body: Resolve) -> ResolvedAnswer:
+    """Send again what is in doubt, or say what has become of it. resend makes a run that has ended run again."""
+    house = the_house()
+    now = house.clock.now()
+    with house.database.write(durable=True) as tx:
+        resolved = doubts.resolve(
+            tx,
+            path.id,
+            Action(body.action),
+            emails=body.emails or None,
+            before=body.before,
+            by=caller_in_words(),
+            now=now,
+        )
+        run = RunAnswer.of(tx, reads.run(tx, path.id), now)
+    house.scheduler.wake()
+    return ResolvedAnswer(**dict(run), resolved=resolved)
+
+
+@resource.post("/api/runs/<id:id>/send-missing", RunAnswer, status=202)
+@may_repeat
+def send_missing(path: ById) -> RunAnswer:
+    """Make a run of the same content for whom this one has not reached: nobody who has it, or may have it."""
+    house = the_house()
+    now = house.clock.now()
+    with house.database.write(durable=True) as tx:
+        run = missing.send_missing(
+            tx,
+            path.id,
+            by=caller_in_words(),
+            epoch=current_epoch(tx),
+            now=now,
+            request_key=request_key(),
+        )
+        answer = RunAnswer.of(tx, run, now)
+    house.scheduler.wake()
+    return answer
+
+
+@resource.get("/api/runs/<id:id>/certificate", CertificateAnswer)
+def get_certificate(path: ById) -> CertificateAnswer:
+    """Prove what became of everybody, computed from the ledger's rows."""
+    house = the_house()
+    with house.database.read() as tx:
+        return CertificateAnswer.model_validate(certify(tx, path.id, house.clock.now()))
 
 
 @resource.get("/api/runs/<id:id>/deliveries", DeliveryList)
