@@ -25,6 +25,7 @@ from ops.doctor import examine
 from ops.import_recipients import import_file
 from ops.import_schedules import take_over_file
 from ops.progress import table
+from ops.proof import proof as print_and_check
 from ops.serve import serve as serve_until_stopped
 from web.server import build_flask
 
@@ -179,6 +180,15 @@ def demo(recipients: int, leave: bool, port: int) -> None:
 def doctor(data_dir: Path | None) -> None:
     """Check the data directory, the clock, the time zones and every sender account."""
     sys.exit(examine(_settings(data_dir)))
+
+
+@cli.command()
+@click.argument("run_id", type=click.IntRange(min=1, max=2**63 - 1))
+@_on_data_dir
+def proof(run_id: int, data_dir: Path | None) -> None:
+    """Print what became of everybody in a run, and check it against the ledger: 1 if it does not hold."""
+    with _installation(data_dir) as house:
+        sys.exit(print_and_check(house.database, run_id, clock=house.clock))
 
 
 @cli.command("import-recipients")
