@@ -7,6 +7,7 @@ list:
 	@echo "test     the tests that need no server processes, browser or Postfix"
 	@echo "browser  the tests in a real browser"
 	@echo "pictures a picture of every screen, into pictures/, and the README's"
+	@echo "kill     300 campaigns to 2,000 people each, whose server is killed while it sends: over an hour"
 	@echo "all      all tests"
 	@echo "check    style, types, which room imports which"
 	@echo "fix      put the style right"
@@ -23,7 +24,7 @@ demo:
 	$(PYTHON) app.py demo
 
 test:
-	$(PYTHON) -m pytest -q -n auto -m "not processes and not postfix and not browser"
+	$(PYTHON) -m pytest -q -n auto -m "not processes and not killing and not postfix and not browser"
 
 browser:
 	REQUIRE_BROWSER=1 $(PYTHON) -m pytest -q -n 2 tests/browser
@@ -32,6 +33,9 @@ pictures:
 	mkdir -p pictures
 	REQUIRE_BROWSER=1 SCREENSHOTS=pictures $(PYTHON) -m pytest -q -n 2 tests/browser/test_screens.py tests/browser/test_picture.py
 	cp pictures/automation.png docs/images/automation.png
+
+kill:
+	KILL_ROUNDS=$${KILL_ROUNDS:-300} KILL_RECIPIENTS=$${KILL_RECIPIENTS:-2000} $(PYTHON) -m pytest -q tests/killing
 
 all:
 	$(PYTHON) -m pytest -q -n 3
@@ -49,4 +53,4 @@ fix:
 schema:
 	$(PYTHON) -m migrations.schema_page > docs/schema.md
 
-.PHONY: list setup run demo test browser pictures all check fix schema
+.PHONY: list setup run demo test browser pictures kill all check fix schema

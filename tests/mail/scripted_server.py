@@ -103,9 +103,12 @@ class Received:
 
 
 @dataclass
-class _Session:
+class Session:
+    """A connection, and how far its conversation has come."""
+
     channel: socket.socket
     buffer: bytes = b""
+    line: str = ""  # the command that came last
     mail_from: str = ""
     rcpt_to: list[str] = field(default_factory=list)
 
@@ -180,6 +183,11 @@ class ScriptedServer:
         with self._changed:
             assert self._changed.wait_for(fact, timeout=seconds), "it did not come to that in time"
 
+    def actions_for(self, session: Session, step: str) -> Sequence[Action]:
+        """Return what is done now at this step."""
+        actions = self.script.get(step, [b"502 no such thing\r\n"])
+        return actions.next() if isinstance(actions, InTurn) else actions
+
     def _spawn(self, target: Callable[..., None], *args: object) -> None:
         thread = threading.Thread(target=target, args=args, daemon=True)
         with self._changed:
@@ -205,7 +213,7 @@ class ScriptedServer:
             self._spawn(self._serve, channel)
 
     def _serve(self, channel: socket.socket) -> None:
-        session = _Session(channel)
+        session = Session(channel)
         try:
             with contextlib.suppress(_Gone, OSError):
                 if self._implicit_tls:
@@ -218,10 +226,10 @@ class ScriptedServer:
                 self.open_connections -= 1
                 self._changed.notify_all()
 
-    def _converse(self, session: _Session) -> None:
+    def _converse(self, session: Session) -> None:
         self._do(session, "banner")
         while True:
-            line = self._read_line(session)
+            session.line = line = self._read_line(session)
             self._note(self.commands, line)
             verb = line.split(" ")[0].upper()
             said = self._do(session, verb if verb in self.script else "")
@@ -236,7 +244,7 @@ class ScriptedServer:
                 self._note(self.commands, self._read_line(session))
                 said = self._do(session, "challenge")
 
-    def _take_content(self, session: _Session) -> None:
+    def _take_content(self, session: Session) -> None:
         try:
             if not session.buffer:
                 self._read(session)
@@ -257,11 +265,10 @@ class ScriptedServer:
         )
         self._do(session, "end")
 
-    def _do(self, session: _Session, step: str) -> bytes:
+    def _do(self, session: Session, step: str) -> bytes:
         """Do what the script says for a step; return what was said."""
-        actions = self.script.get(step, [b"502 no such thing\r\n"])
         said = b""
-        for action in actions.next() if isinstance(actions, InTurn) else actions:
+        for action in self.actions_for(session, step):
             match action:
                 case bytes():
                     session.channel.sendall(action)
@@ -295,20 +302,20 @@ class ScriptedServer:
                     raise _Gone
         return said
 
-    def _shake_hands(self, session: _Session) -> None:
+    def _shake_hands(self, session: Session) -> None:
         assert self._tls is not None, "the scripted server was given no TLS context"
         session.channel = self._tls.wrap_socket(session.channel, server_side=True)
         session.buffer = b""
         with self._changed:
             self._channels.append(session.channel)
 
-    def _read(self, session: _Session) -> None:
+    def _read(self, session: Session) -> None:
         data = session.channel.recv(65536)
         if not data:
             raise _Gone
         session.buffer += data
 
-    def _read_line(self, session: _Session) -> str:
+    def _read_line(self, session: Session) -> str:
         while b"\r\n" not in session.buffer:
             self._read(session)
         line, _, session.buffer = session.buffer.partition(b"\r\n")
