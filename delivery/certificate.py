@@ -19,7 +19,18 @@ from datetime import datetime
 from typing import Any
 
 import orjson
-from sqlalchemy import Row, Select, Text, exists, func, or_, select, type_coerce
+from sqlalchemy import (
+    ColumnElement,
+    Row,
+    Select,
+    Text,
+    case,
+    exists,
+    func,
+    or_,
+    select,
+    type_coerce,
+)
 
 from accounts import store as account_store
 from audience.tables import recipients
@@ -33,7 +44,7 @@ from storage.database import Tx
 
 _PIECE = 2000
 _COUNTERS = ("recipients", "queued", "sending", "sent", "failed", "skipped", "in_doubt")
-_UNDECIDED = (DeliveryStatus.QUEUED, DeliveryStatus.LEASED, DeliveryStatus.SENDING)
+_UNDECIDED = (DeliveryStatus.QUEUED, DeliveryStatus.SENDING)
 _ON_A_LINE = (
     "email",
     "status",
@@ -217,23 +228,24 @@ def _read_ledger(tx: Tx, run_id: int, made: Sequence[MadeDecision]) -> _Ledger:
     counted: Counter[str] = Counter()
     doubts: list[OpenDoubt] = []
     resends = undecided_resends = sent_without_word = 0
-    for row in _rows(tx, run_id):
-        counted[row.status] += 1
-        digest.update(_line_of(row))
-        resends += row.resends > 0
-        undecided_resends += row.resends != decided.get(row.id, 0)
-        if row.status == DeliveryStatus.SENT:
-            taken = row.smtp_code is not None and 200 <= row.smtp_code < 300
-            sent_without_word += not taken and row.id not in marked
-        elif row.status == DeliveryStatus.IN_DOUBT:
+    for delivery_id, sent_again, *told in _rows(tx, run_id):
+        email, status, reason, _, account_id, smtp_code, _, message_id, updated_at = told
+        counted[status] += 1
+        digest.update(_line(told))
+        resends += sent_again > 0
+        undecided_resends += sent_again != decided.get(delivery_id, 0)
+        if status == DeliveryStatus.SENT:
+            taken = smtp_code is not None and 200 <= smtp_code < 300
+            sent_without_word += not taken and delivery_id not in marked
+        elif status == DeliveryStatus.IN_DOUBT:
             doubts.append(
                 OpenDoubt(
-                    email=row.email,
-                    since=row.updated_at,
-                    account_id=row.account_id,
-                    account=called.get(row.account_id),
-                    message_id=row.message_id,
-                    reason=row.reason,
+                    email=email,
+                    since=updated_at,
+                    account_id=account_id,
+                    account=called.get(account_id),
+                    message_id=message_id,
+                    reason=reason,
                 )
             )
     for decision in made:
@@ -251,39 +263,27 @@ def _read_ledger(tx: Tx, run_id: int, made: Sequence[MadeDecision]) -> _Ledger:
     )
 
 
-def _rows(tx: Tx, run_id: int) -> Iterator[Row[Any]]:
-    columns = [deliveries.c[name] for name in ("id", "resends", *_ON_A_LINE)]
-    query = select(*columns).where(deliveries.c.run_id == run_id).order_by(deliveries.c.id)
+def _rows(tx: Tx, run_id: int) -> Iterator[Sequence[Any]]:
+    """Yield of each delivery its id, how often it was sent again, and what is on its line."""
+    told: dict[str, ColumnElement[Any]] = {name: deliveries.c[name] for name in _ON_A_LINE}
+    # As it is told outside: what is leased is queued.
+    is_leased = deliveries.c.status == DeliveryStatus.LEASED
+    told["status"] = case((is_leased, DeliveryStatus.QUEUED.value), else_=deliveries.c.status)
+    query = select(deliveries.c.id, deliveries.c.resends, *told.values())
+    query = query.where(deliveries.c.run_id == run_id).order_by(deliveries.c.id)
     yield from tx.execute(query.execution_options(yield_per=_PIECE))
 
 
-def _line_of(row: Row[Any]) -> bytes:
-    # As it is told outside: what is leased is queued.
-    status = DeliveryStatus.QUEUED if row.status == DeliveryStatus.LEASED else row.status
-    return _line(
-        [
-            row.email,
-            status,
-            row.reason,
-            row.attempts,
-            row.account_id,
-            row.smtp_code,
-            row.smtp_reply,
-            row.message_id,
-            row.updated_at,
-        ]
-    )
-
-
 def _line(values: list[Any]) -> bytes:
-    told = [None if value == "" else value for value in values]
-    return orjson.dumps(told, option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_UTC_Z)
+    if "" in values:
+        values = [None if value == "" else value for value in values]
+    return orjson.dumps(values, option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_UTC_Z)
 
 
 def _outcomes(counted: Counter[str]) -> Counts:
     return Counts(
         recipients=counted.total(),
-        queued=counted[DeliveryStatus.QUEUED] + counted[DeliveryStatus.LEASED],
+        queued=counted[DeliveryStatus.QUEUED],
         sending=counted[DeliveryStatus.SENDING],
         sent=counted[DeliveryStatus.SENT],
         failed=counted[DeliveryStatus.FAILED],
