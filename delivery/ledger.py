@@ -33,12 +33,20 @@ from audience.tables import recipients, suppressions
 from campaigns.model import Snapshot
 from delivery.model import DeliveryStatus, Origin, RunStatus
 from delivery.outcome import LONGEST_DELAY
-from delivery.tables import deliveries, has_untried, is_queued, run_audiences, runs
+from delivery.tables import (
+    deliveries,
+    has_untried,
+    is_leased,
+    is_queued,
+    is_taken,
+    run_audiences,
+    runs,
+)
 from delivery.tally import Tally
 from storage.aliveness import current_epoch
 from storage.database import Tx, insert_into
 
-_UNSENT = (DeliveryStatus.QUEUED, DeliveryStatus.LEASED)
+SKIPPED_AT_ONCE = 10_000
 
 
 class SteppedDown(Exception):
@@ -290,12 +298,16 @@ def set_status(
 
 
 def skip_unsent(tx: Tx, run_id: int, *, reason: str, now: datetime) -> int:
-    """Skip whatever of a run was surely not sent; return how many are not queued any more.
+    """Skip what of a run was surely not sent; return how many are not queued any more.
 
+    Only a piece of a large run: no transaction may keep the others waiting for long. Nothing more is begun meanwhile.
     What is on its way keeps going. What was to be sent again by the rule for doubts is in doubt as it was before: its
     first try may have arrived.
     """
-    unsent = and_(deliveries.c.run_id == run_id, deliveries.c.status.in_(_UNSENT))
+    of_run = select(deliveries.c.id).where(deliveries.c.run_id == run_id)
+    queued = of_run.where(is_queued).limit(SKIPPED_AT_ONCE).subquery()
+    leased = of_run.where(is_taken, is_leased)
+    unsent = deliveries.c.id.in_(union_all(select(queued.c.id), leased))
     settled = {"updated_at": now, "lease": None}
     doubts = tx.execute(
         update(deliveries)

@@ -7,9 +7,11 @@ import pytest
 from delivery import ledger
 from delivery.model import RunStatus
 from delivery.outcome import Failed, Sent
+from foundation.clock import SystemClock
 from foundation.errors import Conflict, NotFound
 from mail.reply import Stage
-from tests.delivery.builders import Books, a_reply, books
+from tests.delivery.builders import Books, a_reply, books, run_through, sending, until
+from tests.mail.scripted_server import ScriptedServer
 
 REFUSED = Failed(a_reply(554, "5.7.1 not from you", Stage.RCPT), "the server refused the recipient")
 
@@ -43,6 +45,23 @@ def test_resume_releases_a_held_run(tmp_path: Path) -> None:
         b.hold(run_id)
 
         assert b.resume(run_id).status == RunStatus.RUNNING
+
+
+def test_a_cancel_of_many_is_done_in_pieces_and_nothing_is_begun_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ledger, "SKIPPED_AT_ONCE", 2)
+    with books(tmp_path, SystemClock()) as b, ScriptedServer() as server:
+        run_id = run_through(b, server, people=7)
+
+        first = b.cancel(run_id)
+
+        assert (first.status, first.counts.skipped, first.finished_at) == ("cancelled", 2, None)
+        with sending(b):
+            until(lambda: b.run(run_id).finished_at)
+        run = b.run(run_id)
+        assert (run.status, run.counts.skipped) == ("cancelled", 7)
+        assert server.messages == []
 
 
 def test_a_cancel_skips_what_was_not_sent(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from delivery.model import Delivery, RunStatus
 from delivery.outcome import AccountFault, Failed, InDoubt, NotBegun, Outcome, Sent, TryAgain
 from foundation.errors import Conflict
 from mail.reply import Stage
-from tests.delivery.builders import RETRY_DELAY, Books, a_reply
+from tests.delivery.builders import BY, RETRY_DELAY, Books, a_reply
 
 PEOPLE = 4
 MEMORY = Path("/dev/shm")  # no step waits for a disk
@@ -83,15 +83,15 @@ class Run(RuleBasedStateMachine):
     def something_else_happens(self, what: str, who: int) -> None:
         match what:
             case "pause":
-                self._do(pause, self.run_id)
+                self._do(pause)
             case "resume" | "retry":
-                self._do(resume, self.run_id, self.books.now, retry_refused=what == "retry")
+                self._do(resume, retry_refused=what == "retry")
                 self.refused = set()
             case "suppress":
                 self.books.suppress(f"p{who}@example.com")
                 self.suppressed.add(f"p{who}@example.com")
             case "cancel" if who == 0:  # else few runs would live long
-                self._do(cancel, self.run_id, self.books.now)
+                self._do(cancel)
             case "refusals":
                 self._pause_for_refusals()
             case "crash" | "outage" if who < 2:
@@ -184,10 +184,10 @@ class Run(RuleBasedStateMachine):
         self.may_have_it[item.address_key] = times
         assert times <= (2 if self.rule == InDoubtRule.RESEND else 1)
 
-    def _do(self, action: Any, *args: Any, **options: Any) -> None:
+    def _do(self, action: Any, **options: Any) -> None:
         try:
             with self.books.database.write(durable=True) as tx:
-                action(tx, *args, **options)
+                action(tx, self.run_id, self.books.now, by=BY, **options)
         except Conflict:
             return
 
