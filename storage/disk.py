@@ -5,6 +5,10 @@ import os
 from pathlib import Path
 from typing import Protocol
 
+from foundation.log import log_for
+
+log = log_for(__name__)
+
 
 class Disk(Protocol):
     """The steps of writing a file; a crash can fall between any two."""
@@ -58,7 +62,8 @@ class OsDisk:
 def replace_file(disk: Disk, path: Path, data: bytes) -> None:
     """Put data in the place of the file's content, atomically and durably, with mode 0600.
 
-    Raises OSError when that can't be done; the file is the old one then.
+    Raises OSError when that can't be done; the file is the old one then. An fsync that failed is no reason to end the
+    process, as it is for the database: the next try writes all of it again, into a new file.
     """
     temporary = disk.write_temp(path, data)
     try:
@@ -68,7 +73,11 @@ def replace_file(disk: Disk, path: Path, data: bytes) -> None:
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise
-    disk.sync_folder(path.parent)
+    try:
+        disk.sync_folder(path.parent)
+    except OSError as error:
+        # Whoever reads the file finds the new one: to say that it was not written would make people do it twice.
+        log.warning("a new file may be lost by a power cut", file=str(path), error=str(error))
 
 
 def _fsync(path: Path, flags: int) -> None:

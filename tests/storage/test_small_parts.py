@@ -45,6 +45,19 @@ def test_a_file_that_cannot_be_synced_stays_the_old_one(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_a_file_whose_folder_cannot_be_synced_is_the_new_one_for_everybody(tmp_path: Path) -> None:
+    class ForgetfulDisk(OsDisk):
+        def sync_folder(self, path: Path) -> None:
+            raise OSError(5, "Input/output error")
+
+    path = tmp_path / "file.json"
+    path.write_text("old")
+
+    replace_file(ForgetfulDisk(), path, b"new")
+
+    assert path.read_text() == "new"
+
+
 def test_the_key_is_made_once_and_kept(tmp_path: Path) -> None:
     first = load_secret_key(OsDisk(), tmp_path / "secret_key", None)
     second = load_secret_key(OsDisk(), tmp_path / "secret_key", None)
