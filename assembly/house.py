@@ -12,6 +12,7 @@ from accounts import store as account_store
 from accounts.endpoint import endpoint_of
 from accounts.model import Account
 from assembly.background import Background
+from assembly.last_words import LastWords
 from assembly.leader import Leader
 from audience import csv_import
 from delivery.dispatcher import Dispatcher
@@ -46,11 +47,12 @@ async def _connect(endpoint: Endpoint) -> Transport | Reply | Broken:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Edges:
-    """Where the product touches the world: time, disk, network. The simulation has edges of its own."""
+    """Where the product touches the world: time, disk, network, its own end. The simulation has edges of its own."""
 
     clock: Clock = field(default_factory=SystemClock)
     disk: Disk = field(default_factory=OsDisk)
     connect: Callable[[Endpoint], Awaitable[Transport | Reply | Broken]] = _connect
+    end_process: Callable[[int], None] = os._exit
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,12 +97,13 @@ def assemble(settings: Settings, edges: Edges | None = None) -> Sendonce:
     edges = edges or Edges()
     folder = settings.data_dir
     prepare_folder(folder)
-    database = Database(folder / "sendonce.db")
+    last_words = LastWords(edges.end_process)
+    database = Database(folder / "sendonce.db", on_io_error=last_words.say)
     key = _open(folder, database, settings, edges)
     with database.read() as tx:
         clock = SteadyClock(edges.clock, _last_beat(tx))
         name = installation.read(tx).name
-    witness = Witness(folder, state_dir=settings.state_dir, name=name)
+    witness = last_words.witness = Witness(folder, state_dir=settings.state_dir, name=name)
     store = JsonStore(folder, disk=edges.disk, database=database, clock=clock, on_edit=apply_edit)
     outbox = folder / "outbox"
     sandbox = SandboxServer(outbox, clock)

@@ -122,7 +122,9 @@ class Leader:
             if epoch is not None:
                 self._dispatcher.stop()
                 with self._database.write(durable=True) as tx:
-                    aliveness.mark_clean_stop(tx, epoch, self._clock.now())
+                    aliveness.mark_clean_stop(
+                        tx, epoch, now=self._clock.now(), elapsed=self._clock.elapsed()
+                    )
                 log.info("this process does not lead any more", epoch=epoch)
         except SendonceError as error:
             log.error("the clean stop could not be marked", reason=error.message)

@@ -153,11 +153,10 @@ def note_tick(tx: Tx, epoch: int, now: datetime) -> None:
     tx.execute(update(epochs).where(epochs.c.epoch == epoch).values(last_tick=now))
 
 
-def mark_clean_stop(tx: Tx, epoch: int, now: datetime) -> None:
-    """Say that nothing of this epoch is under way any more."""
-    tx.execute(
-        update(epochs).where(epochs.c.epoch == epoch).values(heartbeat_at=now, stopped_cleanly=True)
-    )
+def mark_clean_stop(tx: Tx, epoch: int, *, now: datetime, elapsed: timedelta) -> None:
+    """Say that nothing of this epoch is under way any more: its last sign of life."""
+    beat(tx, epoch, now=now, elapsed=elapsed)
+    tx.execute(update(epochs).where(epochs.c.epoch == epoch).values(stopped_cleanly=True))
 
 
 def process_lives(pid: int) -> bool:

@@ -52,6 +52,7 @@ class Witness:
         self._pid = os.getpid()
         self._last: tuple[Counts, str | None] | None = None
         self._is_told = False
+        self._was_hurt = False
 
     def hold(self) -> str | None:
         """Be the one that this machine's witness speaks for; return None, or the directory of the copy that is.
@@ -90,14 +91,16 @@ class Witness:
 
     def write(self, counts: Counts, *, boot_id: str | None) -> None:
         """Say how far the ledger has come. What can't be written is logged: a witness that is late proves less."""
-        self._write(counts, boot_id, was_hurt=False)
+        self._last = (counts, boot_id)
+        self._write(counts, boot_id)
 
     def note_hurt(self) -> None:
         """Say that the disk has failed this process: the next start must not believe what this boot has written."""
+        self._was_hurt = True
         if self._last is not None:
-            self._write(*self._last, was_hurt=True)
+            self._write(*self._last)
 
-    def _write(self, counts: Counts, boot_id: str | None, *, was_hurt: bool) -> None:
+    def _write(self, counts: Counts, boot_id: str | None) -> None:
         said = {
             "installation": self._name,
             "folder": str(self._folder),
@@ -105,11 +108,10 @@ class Witness:
             "starts": counts.starts,
             "leases": counts.leases,
             "heartbeats": counts.heartbeats,
-            "was_hurt": was_hurt,
+            "was_hurt": self._was_hurt,
         }
         record = _sealed(json.dumps(said, ensure_ascii=False))
         with self._mutex:
-            self._last = (counts, boot_id)
             for path in (self._outer, self._inner):
                 try:
                     with _opened(path) as descriptor:

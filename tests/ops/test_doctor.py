@@ -33,7 +33,7 @@ def _led(house: Sendonce, *, stopped: bool) -> None:
     with house.database.write(durable=True) as tx:
         epoch = aliveness.raise_epoch(tx, boot_id="b", machine_id="m", pid=4711, now=now)
         if stopped:
-            aliveness.mark_clean_stop(tx, epoch, now)
+            aliveness.mark_clean_stop(tx, epoch, now=now, elapsed=CLOCK.elapsed())
 
 
 def look(house: Sendonce, *, later: timedelta = timedelta(0)) -> list[Finding]:
