@@ -8,7 +8,7 @@ import pytest
 
 from accounts import store as account_store
 from campaigns.model import InDoubtRule
-from delivery import reads, slots
+from delivery import ledger, reads, slots
 from delivery.model import DeliveryStatus
 from foundation.clock import SystemClock
 from foundation.errors import Conflict, Invalid, NotFound
@@ -127,6 +127,7 @@ def test_a_run_that_had_ended_runs_again_and_its_schedule_learns_of_both(tmp_pat
         with b.database.write(durable=False) as tx:
             slots.begin(tx, 1, b.now)
             slots.mark_told(tx, [1])
+            ledger.mark_told(tx, [run_id])
 
         resolve(b, run_id, "resend")
 
