@@ -60,6 +60,8 @@ class Witness:
         A state folder that can't be used is logged, and goes without: it then proves nothing, and forbids nothing.
         """
         self._forget_the_parent()
+        if self._lock is not None:
+            return None
         try:
             self._outer.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             lock = FileLock(

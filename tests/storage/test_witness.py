@@ -76,6 +76,7 @@ def test_a_copy_of_the_directory_finds_it_held_and_learns_where(tmp_path: Path) 
     first, copy = a_witness(tmp_path), a_witness(tmp_path, data="copy")
     first.hold()
     first.write(COUNTS, boot_id="boot")
+    assert first.hold() is None
 
     assert copy.hold() == str(tmp_path / "data")
     first.release()
