@@ -66,6 +66,8 @@ def of_person(tx: Tx, address_key: str, *, before: int | None, limit: int) -> li
     if before is not None:
         query = query.where(walk.c.id < before)
     rows = tx.execute(query).all()
+    if not rows:
+        return []
     decided = made.of_deliveries(tx, [r.run_id for r in rows], [r.delivery_id for r in rows])
     return [_of_person(row, decided.get(row.delivery_id, ())) for row in rows]
 

@@ -594,6 +594,15 @@ _fields(
 _fields("POST", "/api/runs/1/pause", {}, [("note", "unknown", "x")])
 _fields("POST", "/api/runs/1/cancel", {}, [("reason", "unknown", "x")])
 _fields("POST", "/api/runs/1/send-missing", {}, [("emails", "unknown", ["ann@example.com"])])
+for _accepted in ("/api/clock", "/api/doubt"):
+    _fields(
+        "POST",
+        _accepted,
+        {"action": "accept"},
+        [("action", "another", "refuse"), ("action", "null", None), ("by", "unknown", "ann")],
+    )
+    _bodies("POST", _accepted, [("action", "without an action", {})])
+    _add("not in doubt", "POST", _accepted, status=409, body=b'{"action": "accept"}')
 _fields(
     "POST",
     "/api/runs/1/in-doubt",
