@@ -5,9 +5,10 @@ from datetime import timedelta
 import pytest
 
 from assembly import Sendonce
+from identity import tokens
 from identity.model import Role
 from storage import installation
-from tests.house import tick_of
+from tests.house import app_of, bearer, tick_of
 from tests.web.browser_client import BrowserClient, signed_in
 
 
@@ -77,3 +78,30 @@ def test_the_status_page_has_a_check_for_each(house: Sendonce, browser: BrowserC
     doubted(house)
 
     assert "Runs and slots are held" in browser.get("/status").text
+
+
+def test_who_signs_in_while_the_clock_is_doubted_is_still_in_when_it_is_accepted(
+    house: Sendonce,
+) -> None:
+    jumped(house, days=40)
+    browser = signed_in(house)
+
+    assert browser.post_form("/clock").status_code == 303
+    tick_of(house)
+
+    assert browser.get("/automation").status_code == 200
+
+
+def test_a_token_that_has_expired_does_not_open_again_while_the_clock_is_doubted(
+    house: Sendonce,
+) -> None:
+    now = house.clock.now()
+    with house.database.write(durable=True) as tx:
+        _, secret = tokens.create(
+            tx, "short", Role.ADMIN, now=now, expires_at=now + timedelta(days=1)
+        )
+
+    jumped(house, days=2)
+
+    answer = app_of(house).test_client().get("/api/status", headers=bearer(secret))
+    assert answer.status_code == 401
