@@ -58,3 +58,8 @@ def upgrade() -> None:
             sqlite_where=sa.text("family IS NOT NULL"),
             postgresql_where=sa.text("family IS NOT NULL"),
         )
+    # What was sent again before decisions were kept: only the rule could have done it.
+    op.execute(
+        "INSERT INTO decisions (run_id, delivery_id, action, by, at)"
+        " SELECT run_id, id, 'resend', 'the campaign''s rule', updated_at FROM deliveries WHERE resends > 0"
+    )
