@@ -47,7 +47,7 @@ def doubt_about(evidence: Evidence) -> Doubt | None:
         return _firm(f"This data directory was restored from a backup of {made}.")
     if _is_above(evidence.outer, evidence) or _is_above(evidence.inner, evidence):
         return _firm(
-            "This data directory is an older state of itself: it has sent since, and does not know what."
+            "This data directory is an older state of itself: it has gone on since, and what it did is not known here."
         )
     last = evidence.last
     if last is None:
