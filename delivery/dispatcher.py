@@ -25,10 +25,11 @@ from storage.sealed import SecretKey
 
 log = log_for(__name__)
 
-# Together under the ten seconds that a stop may take.
-_REPLIES_AWAITED_SECONDS = 8.0
-_CUT_SECONDS = 0.7
-_DRAINED_SECONDS = 0.7
+# Together under the ten seconds that a stop may take. All of it is counted from the moment that the stop is seen, so a
+# commit that waits for another process makes none of it longer.
+REPLIES_AWAITED = timedelta(seconds=8)
+_CUT_SECONDS = 0.6
+_DRAINED_SECONDS = 0.6
 _STOP_SEEN_SECONDS = 0.1
 
 
@@ -45,6 +46,7 @@ class Dispatcher:
         connect: Connect,
         patience: Patience,
         testify: Callable[[Counts], None],
+        replies_awaited: timedelta = REPLIES_AWAITED,
     ) -> None:
         self.database = database
         self.clock = clock
@@ -52,17 +54,20 @@ class Dispatcher:
         self.connect = connect
         self.patience = patience
         self.testify = testify
+        self.replies_awaited = replies_awaited
         self.composer = Composer(key=key, public_url=public_url)
         self._wake = threading.Event()
         self._stopping = threading.Event()
         self._threads: list[threading.Thread] = []
+        self._sending: Sending | None = None
+        self._leasing: Leasing | None = None
 
     def start(self, epoch: int) -> None:
         """Begin to send, as the leader of this epoch. Who sends already, under an older one, stops first."""
         self.stop()
         self._stopping.clear()
-        sending = Sending(self, epoch)
-        leasing = Leasing(self, epoch, sending)
+        self._sending = sending = Sending(self, epoch)
+        self._leasing = leasing = Leasing(self, epoch, sending)
         self._threads = [
             threading.Thread(target=sending.run, name="sending", daemon=False),
             threading.Thread(target=leasing.run, name="leasing", daemon=False),
@@ -74,8 +79,9 @@ class Dispatcher:
         """Begin nothing more; wait until what is on its way is settled, 10 seconds at most."""
         self._stopping.set()
         self._wake.set()
-        for thread in self._threads:
-            thread.join()
+        with self.database.hurried():
+            for thread in self._threads:
+                thread.join()
         self._threads = []
 
     def wake(self) -> None:
@@ -98,6 +104,13 @@ class Dispatcher:
         return bool(self._threads) and all(thread.is_alive() for thread in self._threads)
 
     @property
+    def trouble(self) -> str | None:
+        """Why the ledger can't be used just now and so nothing is sent, in a sentence; None where it can."""
+        if not self._threads or self._sending is None or self._leasing is None:
+            return None
+        return self._leasing.trouble or self._sending.trouble
+
+    @property
     def must_stop(self) -> bool:
         # Under gunicorn and Flask's reloader nobody calls stop: the main thread is just gone.
         return self._stopping.is_set() or not threading.main_thread().is_alive()
@@ -113,6 +126,12 @@ class Sending:
         self._lanes: dict[int, Lane] = {}
         self.leasing_ended = threading.Event()
         self.unsynced_since: timedelta | None = None
+        self._commits: GroupCommit | None = None
+
+    @property
+    def trouble(self) -> str | None:
+        """Why outcomes can't be written just now, in a sentence; None where they can."""
+        return None if self._commits is None else self._commits.trouble
 
     def run(self) -> None:
         """Send until the dispatcher must stop."""
@@ -144,7 +163,7 @@ class Sending:
         d = self._dispatcher
         self._loop = asyncio.get_running_loop()
         stopping = asyncio.Event()
-        commits = GroupCommit(
+        self._commits = commits = GroupCommit(
             d.database, d.clock, epoch=self._epoch, loop=self._loop, on_commit=self._note_commit
         )
         self._office = Office(
@@ -161,27 +180,26 @@ class Sending:
         while not d.must_stop:
             await asyncio.sleep(_STOP_SEEN_SECONDS)
         stopping.set()
+        deadline = self._loop.time() + d.replies_awaited.total_seconds()
         while not self.leasing_ended.is_set():
             await asyncio.sleep(0.01)
         # What was promised before that is taken in this turn of the loop, and given back.
         await asyncio.sleep(0)
         for lane in self.lanes:
             lane.close()
-        await self._settle()
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(commits.drained(), _DRAINED_SECONDS)
-
-    async def _settle(self) -> None:
-        """Wait for the replies to dots already written; then cut what is still open."""
-        await self._ended(within=_REPLIES_AWAITED_SECONDS)
+        # Wait for the replies to dots already written; then cut what is still open.
+        await self._ended(by=deadline)
         for lane in self.lanes:
             lane.abort()
-        await self._ended(within=_CUT_SECONDS)
+        await self._ended(by=deadline + _CUT_SECONDS)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout_at(deadline + _CUT_SECONDS + _DRAINED_SECONDS):
+                await commits.drained()
 
-    async def _ended(self, *, within: float) -> None:
+    async def _ended(self, *, by: float) -> None:
         tasks = [task for lane in self.lanes for task in lane.tasks]
         if tasks:
-            await asyncio.wait(tasks, timeout=within)
+            await asyncio.wait(tasks, timeout=max(0.0, by - self._loop.time()))
 
     def _note_commit(self) -> None:
         if self.unsynced_since is None:

@@ -2,13 +2,17 @@
 
 A connection waits for the commit that holds its intent before it gives the first byte of content to the socket. The
 commits are relaxed: they survive the death of this process; the next lease, or a second of quiet, makes them durable.
+
+While another process writes, everything waits, in short tries, so that the event loop goes on reading replies and
+sees a stop. Where the ledger can't be written, intents are refused, so nothing goes out; outcomes are tried again for
+as long as the process lives.
 """
 
 import asyncio
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from accounts import usage
 from delivery import leases
@@ -18,13 +22,16 @@ from delivery.tally import Tally
 from foundation.clock import Clock
 from foundation.errors import Unavailable
 from foundation.log import log_for
-from storage.database import Database, Tx
+from storage.database import Busy, Database, Tx
 
 log = log_for(__name__)
 
 Note = Callable[[Tx], object]
 
 _AGAIN_SECONDS = 0.5
+# The event loop stands still for so long at most, and goes on for a while before the next try.
+_WAIT = timedelta(seconds=0.1)
+_BUSY_AGAIN_SECONDS = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +92,13 @@ class GroupCommit:
         self._on_commit = on_commit
         self._waiting = _Batch()
         self._planned = False
-        self._is_unwell = False
+        self._busy_since: float | None = None
+        self._trouble: str | None = None
+
+    @property
+    def trouble(self) -> str | None:
+        """Why the ledger can't be written just now, in a sentence; None where it can."""
+        return self._trouble
 
     async def intend(self, item: Leased, *, account_id: int, message_id: str) -> bool:
         """Pass the fence: True when content may go out now. False when it must not, or could not be written."""
@@ -132,6 +145,8 @@ class GroupCommit:
         batch, self._waiting = self._waiting, _Batch()
         try:
             self._commit(batch)
+        except Busy as error:
+            self._wait_for_others(batch, error)
         except Unavailable as error:
             self._keep(batch, error)
         except Exception:
@@ -152,7 +167,7 @@ class GroupCommit:
 
     def _commit(self, batch: _Batch) -> None:
         tally = Tally()
-        with self._database.write(durable=False) as tx:
+        with self._database.write(durable=False, wait=_WAIT) as tx:
             written = [self._write_outcome(tx, o, tally) for o in batch.outcomes]
             for note in batch.notes:
                 note(tx)
@@ -160,21 +175,39 @@ class GroupCommit:
             begun = [i for i, ok in zip(batch.intents, allowed, strict=True) if ok]
             self._count_usage(tx, begun)
             tally.write(tx)
-        self._is_unwell = False
+        if self._trouble is not None:
+            log.info("the ledger can be written again")
+        self._trouble = self._busy_since = None
         self._on_commit()
         _answer(batch, written + allowed)
 
     def _keep(self, batch: _Batch, error: Unavailable) -> None:
         """Nothing was committed, so nothing may go out; what is known of earlier messages is tried again."""
-        if not self._is_unwell:  # once, not for every try
+        if self._trouble is None:  # once, not for every try
             log.error("the ledger can't be written, nothing is sent", reason=error.message)
-        self._is_unwell = True
+        self._trouble = error.message
+        self._put_back(_Batch(batch.outcomes, batch.notes), again_seconds=_AGAIN_SECONDS)
+        _answer(_Batch(intents=batch.intents), [False] * len(batch.intents))
+
+    def _wait_for_others(self, batch: _Batch, error: Busy) -> None:
+        """Try again soon, intents too, unless others have been writing for too long, or we stop."""
+        now = self._loop.time()
+        if self._busy_since is None:
+            self._busy_since = now
+        is_too_long = now - self._busy_since >= self._database.busy.total_seconds()
+        if is_too_long or self._database.is_hurried:
+            self._keep(batch, error)
+        else:
+            self._put_back(batch, again_seconds=_BUSY_AGAIN_SECONDS)
+
+    def _put_back(self, batch: _Batch, *, again_seconds: float) -> None:
+        """Put what was not committed before what has come since, and plan the next try."""
         self._waiting.outcomes[:0] = batch.outcomes
         self._waiting.notes[:0] = batch.notes
-        if (batch.outcomes or batch.notes) and not self._planned:
+        self._waiting.intents[:0] = batch.intents
+        if (batch.asking or batch.notes) and not self._planned:
             self._planned = True
-            self._loop.call_later(_AGAIN_SECONDS, self._flush)
-        _answer(_Batch(intents=batch.intents), [False] * len(batch.intents))
+            self._loop.call_later(again_seconds, self._flush)
 
     def _write_outcome(self, tx: Tx, entry: _Outcome, tally: Tally) -> bool:
         was_ours = leases.record(

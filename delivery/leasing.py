@@ -46,7 +46,7 @@ class Leasing:
         self._sending = sending
         self._contents: dict[int, RunContent] = {}
         self._turn = 0
-        self._is_unwell = False
+        self.trouble: str | None = None  # why the last step could not be taken
         self._next_beat = timedelta(0)
 
     def run(self) -> None:
@@ -62,16 +62,21 @@ class Leasing:
 
     def _step_safely(self) -> bool:
         try:
-            return self._step()
+            went = self._step()
         except SteppedDown:
             log.warning("another process leads, this one stops sending", epoch=self._epoch)
             self._d.give_up()
         except Unavailable as error:
-            if not self._is_unwell:  # once, not five times a second
+            if self.trouble is None:  # once, not five times a second
                 log.error("the ledger can't be used, nothing is leased", reason=error.message)
-            self._is_unwell = True
+            self.trouble = error.message
         except Exception:
             log.exception("leasing failed, and is tried again")
+        else:
+            if self.trouble is not None:
+                log.info("the ledger can be used again")
+            self.trouble = None
+            return went
         return False
 
     def _step(self) -> bool:
@@ -105,9 +110,6 @@ class Leasing:
             aliveness.beat(tx, self._epoch, now=now, elapsed=elapsed)
             counts = aliveness.counts(tx)
         d.testify(counts)
-        if self._is_unwell:
-            log.info("the ledger can be used again")
-            self._is_unwell = False
         if d.database.log_size_bytes() > _CHECKPOINT_BYTES:
             d.database.checkpoint()
 

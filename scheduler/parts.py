@@ -19,12 +19,14 @@ class Agenda:
     """What a tick remembers for the next one, so that one with nothing due reads nothing. Losing it costs one look.
 
     look_at: when something is due next. waiting: slots of which the log says already that they wait for the buffer.
+    trouble: why the last tick could not be done, in a sentence; None where it could.
     """
 
     stamp: object = None
     look_at: datetime | None = None
     slots: dict[int, tuple[object, Slot | None]] = field(default_factory=dict)
     waiting: set[tuple[int, str]] = field(default_factory=set)
+    trouble: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

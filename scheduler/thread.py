@@ -10,6 +10,7 @@ from foundation.log import log_for
 from scheduler.clock_watch import look_at_clock
 from scheduler.parts import SchedulerParts
 from scheduler.tick import check_and_execute_scheduled_campaigns
+from storage.database import Database
 
 log = log_for(__name__)
 
@@ -42,12 +43,14 @@ class SchedulerThread:
     def __init__(self) -> None:
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
+        self._database: Database | None = None
 
     def start(self, parts: SchedulerParts, leader: Leader) -> None:
         """Begin to tick. Raises RuntimeError when it is running already: one process serves one data directory."""
         if self.is_alive():
             raise RuntimeError("the scheduler thread of this process is running already")
         self._stopping.clear()
+        self._database = parts.database
         self._thread = threading.Thread(
             target=self._run, args=(parts, leader), name="scheduler", daemon=False
         )
@@ -57,7 +60,10 @@ class SchedulerThread:
         """Stop after the tick that is under way, and let another process lead."""
         self._stopping.set()
         if self._thread is not None and self._thread is not threading.current_thread():
-            self._thread.join()
+            # Not for as long as another process may hold the database: a stop has ten seconds in all.
+            assert self._database is not None
+            with self._database.hurried():
+                self._thread.join()
             self._thread = None
 
     @property
@@ -100,21 +106,32 @@ def step(parts: SchedulerParts, leader: Leader) -> bool:
             if leader.epoch is not None:
                 log.warning("the leadership is lost, this process stands by")
                 leader.step_down()
+            _note_well(parts)
             return True
         if leader.epoch is None and not leader.take_over():
             parts.store.resign()
+            _note_well(parts)
             return True
         leader.look_after_sending()
         check_and_execute_scheduled_campaigns(parts)
         leader.ticked()
+        _note_well(parts)
     except SteppedDown:
         log.warning("another process leads, this one stands by")
         _step_down(leader)
     except Unavailable as error:
-        log.error("a store can't be used, the next tick tries again", reason=error.message)
+        if parts.agenda.trouble is None:  # once, not every tick
+            log.error("a store can't be used, every tick tries again", reason=error.message)
+        parts.agenda.trouble = error.message
     except Exception:
         log.exception("a tick failed, the next one comes")
     return False
+
+
+def _note_well(parts: SchedulerParts) -> None:
+    if parts.agenda.trouble is not None:
+        log.info("the stores can be used again")
+    parts.agenda.trouble = None
 
 
 def _step_down(leader: Leader) -> None:

@@ -25,6 +25,7 @@ blueprint = Blueprint("probes", __name__)
 
 _OLDEST_TICK = timedelta(seconds=10)
 _TICKS_MISSED = 5
+_LONGEST_WAIT = timedelta(seconds=3)
 _NOTICES_SHOWN = timedelta(days=7)
 
 
@@ -61,7 +62,14 @@ def metrics() -> Response:
 
 def unready(house: Sendonce) -> list[str]:
     """Return why the house can't do its work just now; nothing when it can."""
-    return [*_copies(house), *_database_faults(house), *_folder_faults(house)]
+    found = [*_copies(house), *_database_faults(house), *_folder_faults(house), *troubles(house)]
+    return list(dict.fromkeys(found))
+
+
+def troubles(house: Sendonce) -> list[str]:
+    """Return what stops this process's scheduler, or its sending, as they have met it: nothing is looked at anew."""
+    met = (house.scheduler.agenda.trouble, house.dispatcher.trouble)
+    return [trouble for trouble in dict.fromkeys(met) if trouble is not None]
 
 
 def notices(house: Sendonce) -> list[Notice]:
@@ -95,7 +103,7 @@ def _questions(house: Sendonce) -> Iterator[str]:
 
 def _database_faults(house: Sendonce) -> Iterator[str]:
     try:
-        with house.database.write(durable=False) as tx:
+        with house.database.write(durable=False, wait=_LONGEST_WAIT) as tx:
             # An empty transaction succeeds on a full disk too.
             sequence.next_id(tx, "readiness")
         tick = last_tick(house)

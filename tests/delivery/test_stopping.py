@@ -120,14 +120,19 @@ def test_a_stop_leaves_in_doubt_what_is_not_answered_in_time(tmp_path: Path) -> 
     clock = SystemClock()
     with books(tmp_path, clock) as b, ScriptedServer({"end": [SILENCE]}) as server:
         run_id = run_through(b, server, people=3, max_connections=1)
-        with sending(b):
+        with sending(b, replies_awaited=timedelta(seconds=1)):
             server.wait_until(lambda: len(server.messages) == 1)
             before = clock.elapsed()
 
-        assert timedelta(seconds=7) < clock.elapsed() - before < timedelta(seconds=10)
+        assert timedelta(seconds=1) <= clock.elapsed() - before < timedelta(seconds=3)
         assert b.statuses(run_id) == {"in_doubt": 1, "queued": 2}
         [doubt] = [d for d in b.deliveries(run_id) if d.status == "in_doubt"]
         assert doubt.reason == "the server had not answered when we stopped"
+
+
+def test_a_stop_waits_as_long_for_replies_as_its_ten_seconds_allow(tmp_path: Path) -> None:
+    with books(tmp_path) as b:
+        assert a_dispatcher(b).replies_awaited == timedelta(seconds=8)
 
 
 def test_sending_goes_on_after_a_restart_and_nobody_gets_two(tmp_path: Path) -> None:
