@@ -10,8 +10,13 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 
-def server_context(folder: Path, *, names: tuple[str, ...]) -> tuple[ssl.SSLContext, Path]:
-    """Return a server's TLS context, with a self-signed certificate for these names, and the certificate's file."""
+def server_context(
+    folder: Path, *, names: tuple[str, ...], ended: timedelta = timedelta(days=-1)
+) -> tuple[ssl.SSLContext, Path]:
+    """Return a server's TLS context, with a self-signed certificate for these names, and the certificate's file.
+
+    ended: for how long the certificate has not been valid any more.
+    """
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "scripted mail server")])
     now = datetime.now(UTC)
@@ -21,8 +26,8 @@ def server_context(folder: Path, *, names: tuple[str, ...]) -> tuple[ssl.SSLCont
         .issuer_name(subject)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
+        .not_valid_before(now - timedelta(days=10))
+        .not_valid_after(now - ended)
         .add_extension(
             x509.SubjectAlternativeName([x509.DNSName(name) for name in names]), critical=False
         )
