@@ -7,6 +7,7 @@ list:
 	@echo "test     the tests that need no server processes, browser or Postfix"
 	@echo "browser  the tests in a real browser"
 	@echo "pictures a picture of every screen, into pictures/, and the README's"
+	@echo "simulate a million steps of simulated histories, each looked at for a broken promise"
 	@echo "kill     300 campaigns to 2,000 people each, whose server is killed while it sends: over an hour"
 	@echo "all      all tests"
 	@echo "check    style, types, which room imports which"
@@ -34,6 +35,9 @@ pictures:
 	REQUIRE_BROWSER=1 SCREENSHOTS=pictures $(PYTHON) -m pytest -q -n 2 tests/browser/test_screens.py tests/browser/test_picture.py
 	cp pictures/automation.png docs/images/automation.png
 
+simulate:
+	SIMULATED_STEPS=$${SIMULATED_STEPS:-1000000} $(PYTHON) -m pytest -q tests/simulation
+
 kill:
 	KILL_ROUNDS=$${KILL_ROUNDS:-300} KILL_RECIPIENTS=$${KILL_RECIPIENTS:-2000} $(PYTHON) -m pytest -q tests/killing
 
@@ -53,4 +57,4 @@ fix:
 schema:
 	$(PYTHON) -m migrations.schema_page > docs/schema.md
 
-.PHONY: list setup run demo test browser pictures kill all check fix schema
+.PHONY: list setup run demo test browser pictures simulate kill all check fix schema

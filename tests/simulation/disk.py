@@ -1,0 +1,85 @@
+"""A disk that loses what was not made durable when the machine dies, and may be full."""
+
+import errno
+import os
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+
+from storage.disk import OsDisk
+
+
+class MachineDisk:
+    """What outlives a process: for each file that was written, what is safe of it, and what was promised."""
+
+    def __init__(self) -> None:
+        self.is_full = False
+        self._safe: dict[Path, bytes | None] = {}
+        self._promised: dict[Path, list[bytes]] = {}
+        self._synced: set[Path] = set()
+
+    def note_temp(self, path: Path) -> None:
+        self._synced.discard(path)
+
+    def note_sync(self, path: Path) -> None:
+        self._synced.add(path)
+
+    def note_rename(self, source: Path, target: Path, before: bytes | None) -> None:
+        self._safe.setdefault(target, before)
+        data = target.read_bytes()
+        if source not in self._synced:  # the name is there, and nothing behind it
+            data = data[: len(data) // 2]
+        self._promised.setdefault(target, []).append(data)
+
+    def note_sync_folder(self, folder: Path) -> None:
+        for target, promised in self._promised.items():
+            if target.parent == folder and promised:
+                self._safe[target] = promised[-1]
+                promised.clear()
+
+    def lose(self, dice: Random) -> None:
+        """Come up again as after a power cut: of what was not durable some may be there, some may not."""
+        for target, promised in self._promised.items():
+            found = dice.choice([self._safe[target], *promised])
+            promised.clear()
+            self._safe[target] = found
+            if found is None:
+                target.unlink(missing_ok=True)
+            else:
+                target.write_bytes(found)
+
+
+class ProcessDisk(OsDisk):
+    """Implements storage.disk.Disk for one process, which may die at each step."""
+
+    def __init__(self, machine: MachineDisk, edge: Callable[[str], None]) -> None:
+        self._machine = machine
+        self._edge = edge
+
+    def read(self, path: Path) -> bytes:
+        self._edge("read a file")
+        return super().read(path)
+
+    def write_temp(self, path: Path, data: bytes) -> Path:
+        self._edge("write a file")
+        if self._machine.is_full:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        temporary = super().write_temp(path, data)
+        self._machine.note_temp(temporary)
+        return temporary
+
+    def sync(self, path: Path) -> None:
+        self._edge("sync a file")
+        self._machine.note_sync(path)
+
+    def rename(self, source: Path, target: Path) -> None:
+        self._edge("rename a file")
+        before = target.read_bytes() if target.exists() else None
+        super().rename(source, target)
+        self._machine.note_rename(source, target, before)
+        self._edge("have renamed a file")
+
+    def sync_folder(self, path: Path) -> None:
+        self._edge("sync a folder")
+        self._machine.note_sync_folder(path)
+        self._edge("have synced a folder")

@@ -1,0 +1,337 @@
+"""What happens in one history: people, processes and the machine act, as chance has it; then all may run to its end."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+from accounts import store as account_store
+from accounts.model import AccountFields
+from assembly import Sendonce
+from audience import store as audience_store
+from audience.model import NewRecipient, SuppressionReason
+from audience.suppressions import add as suppress
+from campaigns import store as campaign_store
+from campaigns.model import InDoubtRule
+from campaigns.store import CampaignFields
+from delivery import control, reads, recovery
+from foundation.errors import Conflict, SendonceError
+from scheduler import desk
+from scheduler.fields import ScheduleFields
+from scheduler.model import CatchUp, Overlap, Schedule, ScheduleType
+from tests.simulation.process import Process
+from tests.simulation.world import World
+
+ADA = "ada@example.com"
+_ENOUGH = 3_000
+_ACTS = 25
+_CALM = timedelta(minutes=2)
+
+Person = Callable[[Sendonce], Any]
+
+
+class History:
+    """One history of a world."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.dice = world.dice
+        self._people = [f"p{n}@example.com" for n in range(self._between(1, 6))]
+        world.promise.people = frozenset(self._people)
+        self._acts: list[Callable[[], None]] = [
+            self.a_little_happens,
+            self.much_happens,
+            self.time_passes,
+            self.much_happens,
+            self.time_passes,
+            self.somebody_acts,
+            self.somebody_acts,
+            self.a_process_comes,
+            self.a_process_goes,
+            self.a_process_freezes,
+            self.the_machine_acts,
+        ]
+
+    def run(self) -> None:
+        """Let it happen; raises Broken where the promise is broken."""
+        self._begin()
+        for _ in range(_ACTS):
+            if not self.world.processes:
+                self.world.start()
+            self._one_of(self._acts)()
+            if not self.dice.randint(0, 11):
+                break
+        self.let_all_end()
+
+    # the beginning
+
+    def _begin(self) -> None:
+        process = self.world.start()
+        assert process is not None
+        connections = [self._between(1, 3) for _ in range(self._between(1, 2))]
+        self.world.promise.most_connections = sum(connections)
+        with process.house.database.write(durable=True) as tx:
+            accounts = [self._account(process.house, tx, n, c) for n, c in enumerate(connections)]
+            audience = audience_store.create_audience(tx, "people", process.house.clock.now())
+            rows = [
+                NewRecipient(row=n, email=email, name="", attributes={})
+                for n, email in enumerate(self._people)
+            ]
+            audience_store.add_recipients(tx, audience.id, rows, process.house.clock.now())
+            campaign = campaign_store.create(
+                tx, self._campaign(audience.id, accounts), process.house.clock.now()
+            )
+        for _ in range(self._between(1, 2)):
+            desk.create(process.house.scheduler, self._schedule(campaign.id))
+        self.world.be_nasty(
+            mischief_every=self._one_of([0, 5, 15, 60]), deaths_within=self._one_of([0, 60, 250])
+        )
+
+    def _account(self, house: Sendonce, tx: Any, number: int, connections: int) -> int:
+        fields = AccountFields(
+            name=f"account {number}",
+            host="127.0.0.1",
+            port=25,
+            from_email="news@sendonce.test",
+            max_connections=connections,
+        )
+        return account_store.create(tx, fields, key=house.key, now=house.clock.now()).id
+
+    def _campaign(self, audience_id: int, account_ids: list[int]) -> CampaignFields:
+        is_long = self.world.odds(12)
+        return CampaignFields(
+            name="News",
+            subject="Hello",
+            html="",
+            text="Hello\n" * (12_000 if is_long else 1),
+            audience_ids=(audience_id,),
+            account_ids=tuple(account_ids),
+            from_name=None,
+            reply_to=None,
+            in_doubt=self._one_of([InDoubtRule.HOLD, InDoubtRule.RESEND]),
+        )
+
+    def _schedule(self, campaign_id: int) -> ScheduleFields:
+        kind, minutes, time = self._one_of(
+            [
+                (ScheduleType.HOURLY, None, datetime(2026, 3, 2, 9, 1)),
+                (ScheduleType.DAILY, None, datetime(2026, 3, 2, 9, 1)),
+                (ScheduleType.CUSTOM, 7, datetime(2026, 3, 2, 9, 1)),
+                (ScheduleType.ONCE, None, datetime(2026, 3, 2, 9, 1)),
+            ]
+        )
+        return ScheduleFields(
+            campaign_id=campaign_id,
+            schedule_time=time,
+            schedule_type=kind,
+            repeat_interval=minutes,
+            rrule=None,
+            timezone="Europe/Berlin",
+            enabled=True,
+            ends_at=None,
+            max_runs=None,
+            catch_up=self._one_of([CatchUp.HOLD, CatchUp.SEND, CatchUp.SKIP]),
+            overlap=self._one_of([Overlap.WAIT, Overlap.SKIP]),
+            note=None,
+        )
+
+    # time, processes, the machine
+
+    def a_little_happens(self) -> None:
+        self.world.go_on(self._between(1, 12))
+
+    def much_happens(self) -> None:
+        self.world.go_on(self._between(10, 120))
+
+    def time_passes(self) -> None:
+        seconds = self._one_of([31, 61, 2, 5, 301, 700, 3500, 4000, 26 * 3600])
+        self.world.sleep(timedelta(seconds=seconds))
+
+    def a_process_comes(self) -> None:
+        if len(self.world.processes) < 3:
+            self.world.start()
+
+    def a_process_goes(self) -> None:
+        process = self._one_of(self.world.processes)
+        if self.dice.randint(0, 1):
+            self.world.kill(process)
+        else:
+            self.world.tell(process.name, "stops")
+            process.is_frozen = False
+            self.world.attempt(process.stop)
+
+    def a_process_freezes(self) -> None:
+        process = self._one_of(self.world.processes)
+        process.is_frozen = not process.is_frozen
+        self.world.tell(process.name, "freezes" if process.is_frozen else "thaws")
+
+    def the_machine_acts(self) -> None:
+        match self.dice.randint(0, 4):
+            case 0:
+                self.world.disk.is_full = not self.world.disk.is_full
+                self.world.tell("disk", "full" if self.world.disk.is_full else "free")
+            case 1 | 2:
+                self.world.cut_the_power()
+            case 3:
+                self.world.tell("somebody", "removes scheduler.lock")
+                (self.world.folder / "data" / "scheduler.lock").unlink(missing_ok=True)
+            case 4:
+                self.world.be_nasty(
+                    mischief_every=self._one_of([0, 5, 15, 60]),
+                    deaths_within=self._one_of([0, 60, 250]),
+                )
+
+    # people
+
+    def somebody_acts(self) -> None:
+        what: Person = self._one_of(
+            [
+                self.run_now,
+                self.pause_run,
+                self.resume_run,
+                self.cancel_run,
+                self.unsubscribe,
+                self.pause_schedule,
+                self.resume_schedule,
+                self.skip_next,
+                self.edit_schedule,
+                self.missed,
+                self.revive_accounts,
+            ]
+        )
+        self._ask(self._one_of(self.world.processes), what)
+
+    def _ask(self, process: Process, what: Person) -> None:
+        """Let somebody ask a process for something; it may say no, or die of it."""
+        self.world.tell("somebody", f"{what.__name__} at {process.name}")
+        process.is_frozen = False
+
+        def asked() -> None:
+            try:
+                what(process.house)
+            except SendonceError as error:
+                self.world.tell(process.name, f"says no: {error}")
+
+        self.world.attempt(asked)
+
+    def _a_run(self, house: Sendonce) -> int:
+        with house.database.read() as tx:
+            runs = reads.unfinished(tx)
+        if not runs:
+            raise Conflict("there is no run")
+        return self._one_of(runs).id
+
+    def _a_schedule(self, house: Sendonce) -> Schedule:
+        return self._one_of(house.store.read())
+
+    def run_now(self, house: Sendonce) -> None:
+        desk.run_now(house.scheduler, self._a_schedule(house).id, request_key=None)
+
+    def pause_run(self, house: Sendonce) -> None:
+        run_id = self._a_run(house)
+        with house.database.write(durable=True) as tx:
+            control.pause(tx, run_id, house.clock.now(), by=ADA)
+        self.world.promise.stopped.add(run_id)
+
+    def resume_run(self, house: Sendonce) -> None:
+        run_id = self._a_run(house)
+        self.world.promise.stopped.discard(run_id)
+        with house.database.write(durable=True) as tx:
+            control.resume(tx, run_id, house.clock.now(), retry_refused=True, by=ADA)
+
+    def cancel_run(self, house: Sendonce) -> None:
+        run_id = self._a_run(house)
+        with house.database.write(durable=True) as tx:
+            control.cancel(tx, run_id, house.clock.now(), by=ADA)
+        self.world.promise.stopped.add(run_id)
+
+    def unsubscribe(self, house: Sendonce) -> None:
+        email = self._one_of(self._people)
+        with house.database.write(durable=True) as tx:
+            suppress(tx, email, SuppressionReason.UNSUBSCRIBED, house.clock.now())
+        self.world.promise.suppressed.add(email)
+
+    def pause_schedule(self, house: Sendonce) -> None:
+        desk.pause(house.scheduler, self._a_schedule(house).id, note=None)
+
+    def resume_schedule(self, house: Sendonce) -> None:
+        desk.resume(house.scheduler, self._a_schedule(house).id, note=None)
+
+    def skip_next(self, house: Sendonce) -> None:
+        schedule = self._a_schedule(house)
+        if schedule.next_run is not None:
+            desk.skip_next(house.scheduler, schedule.id, slot=schedule.next_run)
+
+    def edit_schedule(self, house: Sendonce) -> None:
+        schedule = self._a_schedule(house)
+        changes = self._one_of(
+            [
+                {"schedule_time": datetime(2026, 3, 2, 9, 1)},
+                {"schedule_time": datetime(2026, 3, 2, 9, 4)},
+                {"schedule_time": datetime(2026, 3, 2, 8, 30)},
+                {"schedule_type": ScheduleType.HOURLY, "repeat_interval": None},
+                {"schedule_type": ScheduleType.DAILY, "repeat_interval": None},
+                {"timezone": "UTC"},
+                {"timezone": "Europe/Berlin"},
+            ]
+        )
+        desk.edit(house.scheduler, schedule.id, changes, expected_version=None, again_today=False)
+
+    def missed(self, house: Sendonce) -> None:
+        action = self._one_of(["send", "skip"])
+        desk.missed(house.scheduler, self._a_schedule(house).id, action=action, through=None)
+
+    def revive_accounts(self, house: Sendonce) -> None:
+        with house.database.write(durable=True) as tx:
+            for account in account_store.list_(tx, house.key, after=None, limit=9):
+                account_store.revive(tx, account.id)
+
+    # the end
+
+    def let_all_end(self) -> None:
+        """Let a mail server, a disk and people that mean well see everything to its end."""
+        world = self.world
+        world.tell("world", "is calm")
+        world.is_calm = True
+        world.disk.is_full = False
+        for process in world.processes:
+            process.is_frozen = False
+        if not world.processes:
+            world.start()
+        since = world.clock.true
+        for _ in range(_ENOUGH):
+            busy = world.go_on_once()
+            if not busy and world.clock.true - since > _CALM and self._is_over():
+                break
+            if not busy:
+                self._say_go_on()
+        world.promise.check_the_end(world.processes[0])
+
+    def _is_over(self) -> bool:
+        left = self.world.ask("SELECT count(*) FROM runs WHERE finished_at IS NULL OR NOT told")
+        behind = self.world.ask("SELECT count(*) FROM watermarks WHERE behind")
+        leads = any(p.sends for p in self.world.processes)
+        return leads and not left[0][0] and not behind[0][0]
+
+    def _say_go_on(self) -> None:
+        """What waits for a person gets its answer."""
+        house = self.world.processes[0].house
+        waiting = self.world.ask(
+            "SELECT id FROM runs WHERE status IN ('paused', 'held') AND finished_at IS NULL"
+        )
+        for (run_id,) in waiting:
+            self.world.promise.stopped.discard(run_id)
+            with house.database.write(durable=True) as tx:
+                control.resume(tx, run_id, house.clock.now(), retry_refused=False, by=ADA)
+        if self.world.ask("SELECT count(*) FROM installation WHERE doubted_reason IS NOT NULL")[0][
+            0
+        ]:
+            with house.database.write(durable=True) as tx:
+                recovery.trust(tx, by=ADA, now=house.clock.now())
+
+    # chance
+
+    def _between(self, least: int, most: int) -> int:
+        return self.dice.randint(least, most)
+
+    def _one_of(self, choices: Any) -> Any:
+        return choices[self.dice.randint(0, len(choices) - 1)]

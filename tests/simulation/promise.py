@@ -1,0 +1,207 @@
+"""The promise, checked against what the mail server saw, after everything that happens."""
+
+from collections import Counter
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from delivery import slots
+from scheduler.due import next_undecided
+from tests.simulation.mail_server import Key
+
+if TYPE_CHECKING:
+    from tests.simulation.process import Process
+    from tests.simulation.world import World
+
+_SETTLED = ("sent", "in_doubt", "sending")
+
+
+class Broken(AssertionError):
+    """The promise is broken."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One delivery, as the database has it now. is_older: leased or sending since before the last boot."""
+
+    run_id: int
+    email: str
+    status: str
+    resends: int
+    epoch: int | None
+    lease: int | None
+    reason: str | None
+    is_older: bool
+    decisions: int
+
+    @property
+    def key(self) -> Key:
+        return self.run_id, self.email
+
+
+class Promise:
+    """What must hold in one world, and what its people have been answered."""
+
+    def __init__(self, world: "World") -> None:
+        self._world = world
+        self.is_dirty = False
+        self.people: frozenset[str] = frozenset()
+        self.most_connections = 0
+        self.stopped: set[int] = set()  # runs whose pause or cancel was answered
+        self.suppressed: set[str] = set()  # who was told that no mail comes any more
+        self.may_fail: set[str] = set()  # whom the server has refused
+        self._may_doubt: set[Key] = set()
+        self._fences: Counter[Key] = Counter()
+        self._sending: dict[Key, int | None] = {}
+        self._epoch = 0
+        self._broken: list[str] = []
+
+    def committed(self, process: "Process") -> None:
+        """Look at who has passed the fence in this commit."""
+        self.is_dirty = True
+        rows = self._world.ask(
+            "SELECT run_id, email, lease FROM deliveries WHERE status = 'sending'"
+        )
+        epoch = self._world.ask("SELECT coalesce(max(epoch), 0) FROM epochs")[0][0]
+        if epoch > self._epoch:
+            self._epoch = epoch
+            self._may_doubt |= set(self._sending)
+        sending = {(run_id, email): lease for run_id, email, lease in rows}
+        for key, lease in sending.items():
+            if self._sending.get(key) != lease:
+                self._passes_the_fence(key)
+        self._sending = sending
+
+    def _passes_the_fence(self, key: Key) -> None:
+        self._fences[key] += 1
+        run_id, email = key
+        if run_id in self.stopped:
+            self._break(f"{key} is sent, though the run was paused or cancelled")
+        if email in self.suppressed:
+            self._break(f"{key} is sent, though the address was suppressed")
+
+    def content_begins(self, process: "Process", key: Key) -> None:
+        """Content is given to a socket: its intent must be written."""
+        if self._world.truth.begun[key] > self._fences[key]:
+            self._break(f"content of {key} goes out before its intent is written")
+
+    def process_died(self, process: "Process") -> None:
+        """At most one delivery is open for each connection."""
+        sending = self._world.ask(
+            f"SELECT count(*) FROM deliveries WHERE status = 'sending' AND epoch = {process.epoch}"
+        )[0][0]
+        if sending > self.most_connections:
+            self._break(f"{sending} deliveries are open after the death of a process")
+
+    def power_is_back(self) -> None:
+        """What was leased when the power was lost may be in doubt from now on."""
+        self._sending = {}
+        self._may_doubt |= {row.key for row in self._rows() if row.status in ("leased", "sending")}
+        self.is_dirty = True
+
+    def _break(self, how: str) -> None:
+        self._broken.append(how)
+
+    def check(self) -> None:
+        """Raise Broken where the promise is."""
+        if self._world.bugs:
+            raise Broken(self._world.bugs[0])
+        if self._broken:
+            raise Broken(self._broken[0])
+        if not self.is_dirty:
+            return
+        self.is_dirty = False
+        rows = self._rows()
+        for row in rows:
+            self._check_row(row)
+        for key, times in self._world.truth.accepted.items():
+            _hold(
+                times == 1 or key in {r.key for r in rows}, f"{key} was sent, and is in no ledger"
+            )
+        self._check_counts(rows)
+        self._check_runs()
+
+    def _check_row(self, row: Row) -> None:
+        truth = self._world.truth
+        accepted = truth.accepted[row.key]
+        _hold(accepted <= 1 + row.resends + row.decisions, f"{row} was accepted {accepted} times")
+        _hold(row.resends <= 1, f"{row} is sent again twice by the rule")
+        if accepted and not row.decisions:
+            again = row.resends > 0 and row.status in ("queued", "leased")
+            lost = row.is_older and row.status == "leased"
+            _hold(row.status in _SETTLED or again or lost, f"{row} was accepted")
+        if row.status == "sent" and not row.decisions:
+            _hold(accepted > 0, f"{row} was not accepted")
+        if row.status == "in_doubt":
+            open_ = truth.ended[row.key] > 0 or row.key in self._may_doubt
+            _hold(open_, f"{row} need not be in doubt")
+
+    def _check_counts(self, rows: list[Row]) -> None:
+        by_run: dict[int, Counter[str]] = {}
+        for row in rows:
+            by_run.setdefault(row.run_id, Counter())[row.status] += 1
+        for run_id, made, *counts in self._world.ask(
+            "SELECT id, materialised, recipients, queued, sending, sent, failed, skipped, in_doubt FROM runs"
+        ):
+            found = by_run.get(run_id, Counter())
+            told = [
+                found.total(),
+                found["queued"] + found["leased"],
+                *(found[s] for s in ("sending", "sent", "failed", "skipped", "in_doubt")),
+            ]
+            _hold(counts == told, f"run {run_id} counts {counts} and has {told}")
+            if made:
+                people = {row.email for row in rows if row.run_id == run_id}
+                _hold(people == self.people, f"run {run_id} goes to {people}")
+
+    def _check_runs(self) -> None:
+        twice = self._world.ask(
+            "SELECT schedule_id, slot, count(*) FROM runs WHERE origin IN ('slot', 'missed')"
+            " GROUP BY schedule_id, slot HAVING count(*) > 1"
+        )
+        _hold(not twice, f"a slot has more than one run: {twice}")
+
+    def check_the_end(self, process: "Process") -> None:
+        """Look at everything once more, when all has had the time to end."""
+        self.is_dirty = True
+        self.check()
+        left = self._world.ask("SELECT id, status, reason FROM runs WHERE finished_at IS NULL")
+        _hold(not left, f"runs that do not end: {left}")
+        for row in self._rows():
+            _hold(row.status in ("sent", "failed", "skipped", "in_doubt"), f"{row} has no end")
+            if row.status == "failed" and not row.decisions:
+                was_refused = row.email in self.may_fail or row.key in self._world.truth.refused
+                gave_up = (row.reason or "").startswith("gave up")
+                _hold(was_refused or gave_up, f"{row} was never refused")
+        self._check_slots(process)
+
+    def _check_slots(self, process: "Process") -> None:
+        house = process.house
+        now = house.clock.now()
+        schedules = house.store.read()
+        with house.database.read() as tx:
+            standings = slots.standings(tx, {s.id for s in schedules}, now)
+            behind = slots.behind(tx)
+        _hold(not behind, f"the file is behind in {behind}")
+        for schedule in schedules:
+            if not schedule.enabled:
+                continue
+            upcoming = next_undecided(schedule, standings[schedule.id], now)
+            late = now - house.scheduler.buffer - timedelta(seconds=120)
+            if upcoming is not None:
+                _hold(upcoming.at > late, f"{schedule.id} was not decided at {upcoming.at}")
+                _hold(schedule.next_run is not None, f"{schedule} does not say when it runs next")
+
+    def _rows(self) -> list[Row]:
+        found = self._world.ask(
+            "SELECT d.run_id, d.email, d.status, d.resends, d.epoch, d.lease, d.reason,"
+            f" e.boot_id IS NOT 'boot {self._world.boots}',"
+            " (SELECT count(*) FROM decisions WHERE delivery_id = d.id)"
+            " FROM deliveries d LEFT JOIN epochs e ON e.epoch = d.epoch"
+        )
+        return [Row(*values[:7], is_older=bool(values[7]), decisions=values[8]) for values in found]
+
+
+def _hold(fact: bool, otherwise: str) -> None:
+    if not fact:
+        raise Broken(otherwise)
