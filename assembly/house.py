@@ -34,6 +34,7 @@ from storage.database import Database, Tx
 from storage.disk import Disk, OsDisk
 from storage.filesystem import make_private, prepare_folder
 from storage.migrate import migrate
+from storage.replacement import refuse_unfinished
 from storage.sealed import SecretKey, load_secret_key
 from storage.witness import Witness
 
@@ -162,6 +163,7 @@ def _open(folder: Path, database: Database, settings: Settings, edges: Edges) ->
     )
     try:
         with lock:
+            refuse_unfinished(folder)
             make_private(database.path)
             migrate(database)
             key = load_secret_key(edges.disk, folder / "secret_key", settings.secret_key)

@@ -15,6 +15,7 @@ What can go wrong with the store, and what it means:
 """
 
 import contextlib
+import fcntl
 import os
 import sqlite3
 import threading
@@ -63,6 +64,10 @@ _BUSY = timedelta(seconds=15)
 _BUSY_IN_A_HURRY = timedelta(seconds=0.2)
 _LOOK_UP_EVERY = timedelta(seconds=0.1)
 _CHECKPOINT_BUSY_MILLISECONDS = 50
+_PAGES_AT_ONCE = 1024
+# The bytes that SQLite itself locks, as its file format says: whoever has the file open in WAL mode has a shared lock
+# on all of them, idle or not.
+_SHARED_FIRST, _SHARED_SIZE = 0x40000002, 510
 
 
 class Busy(Unavailable):
@@ -178,6 +183,28 @@ class Database:
             found = [str(line) for line in tx.exec_driver_sql("PRAGMA quick_check(20)").scalars()]
         return [] if found == ["ok"] else found
 
+    def copy_to(self, path: Path, *, on_progress: Callable[[float], None]) -> None:
+        """Copy the database, as it stands at one moment, into a file that is empty or not there; others go on writing.
+
+        on_progress is called with the share that is done. Raises Unavailable when it can't be read, or the copy can't
+        be written.
+        """
+        with self.read() as tx, contextlib.closing(sqlite3.connect(path)) as copy:
+            # Keeps one view through all steps: else each write of somebody else makes the copy begin anew, for ever.
+            tx.exec_driver_sql("SELECT count(*) FROM sqlite_master").scalar()
+            driver: Any = tx.connection.driver_connection
+            try:
+                driver.backup(
+                    copy,
+                    pages=_PAGES_AT_ONCE,
+                    progress=lambda status, left, total: on_progress(1 - left / max(total, 1)),
+                )
+            except sqlite3.Error as error:
+                raise Unavailable(
+                    f"The database can't be copied to {path.parent} ({error}). Check the free space there, and the"
+                    " database by `doctor`."
+                ) from error
+
     def log_size_bytes(self) -> int:
         """Return the size of the write-ahead log."""
         try:
@@ -260,9 +287,35 @@ class _Patience:
         return at_most - timedelta(seconds=time.monotonic() - self._since)
 
 
+@contextlib.contextmanager
+def sole_use(path: Path) -> Iterator[bool]:
+    """Keep every other process out of the database file in this block; give False where one has it open already.
+
+    For a process that has no connection to it, since the end of the block would drop that one's locks. The file may be
+    damaged or missing: nothing of it is read. Raises OSError when it can't be opened.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        yield True
+        return
+    try:
+        yield _is_locked(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def insert_into(tx: Tx, table: Table) -> sqlite.Insert:
     """Return an INSERT that can say on_conflict_do_nothing and on_conflict_do_update, in this database's dialect."""
     return sqlite.insert(table)
+
+
+def _is_locked(descriptor: int) -> bool:
+    try:
+        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, _SHARED_SIZE, _SHARED_FIRST)
+    except (BlockingIOError, PermissionError):  # POSIX allows either
+        return False
+    return True
 
 
 def _connect(path: Path, busy_milliseconds: int) -> sqlite3.Connection:

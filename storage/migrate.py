@@ -19,15 +19,8 @@ def migrate(database: Database) -> None:
 
     Raises Unavailable when the database was made by a newer program.
     """
-    config = Config()
-    config.set_main_option("script_location", str(_SCRIPTS).replace("%", "%%"))
-    newest = ScriptDirectory.from_config(config).get_current_head()
-    with database.read() as tx:
-        known = inspect(tx).has_table("alembic_version")
-        present = (
-            tx.execute(text("SELECT version_num FROM alembic_version")).scalar() if known else None
-        )
-    if present == newest:
+    config = _config()
+    if revision_of(database) == ScriptDirectory.from_config(config).get_current_head():
         return
     with database.write(durable=True) as tx:
         config.attributes["connection"] = tx
@@ -37,3 +30,24 @@ def migrate(database: Database) -> None:
             raise Unavailable(
                 f"The database was made by another version of Sendonce ({error}). Install that version or a newer one."
             ) from None
+
+
+def revision_of(database: Database) -> str | None:
+    """Return the migration that the database has come to; None before the first. Raises Unavailable."""
+    with database.read() as tx:
+        if not inspect(tx).has_table("alembic_version"):
+            return None
+        revision: str | None = tx.execute(text("SELECT version_num FROM alembic_version")).scalar()
+        return revision
+
+
+def knows(revision: str) -> bool:
+    """Say whether this program has the migration: a database of a newer program has come to one that it has not."""
+    scripts = ScriptDirectory.from_config(_config()).walk_revisions()
+    return revision in {script.revision for script in scripts}
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(_SCRIPTS).replace("%", "%%"))
+    return config
