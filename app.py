@@ -20,12 +20,14 @@ from foundation.version import VERSION
 from identity import tokens, users
 from identity.model import Role
 from ops import first_start
+from ops.backup import backup as make_backup
 from ops.demo import demo as run_demo
 from ops.doctor import examine
 from ops.import_recipients import import_file
 from ops.import_schedules import take_over_file
 from ops.progress import table
 from ops.proof import proof as print_and_check
+from ops.restore import restore as restore_from
 from ops.serve import serve as serve_until_stopped
 from web.server import build_flask
 
@@ -189,6 +191,22 @@ def proof(run_id: int, data_dir: Path | None) -> None:
     """Print what became of everybody in a run, and check it against the ledger: 1 if it does not hold."""
     with _installation(data_dir) as house:
         sys.exit(print_and_check(house.database, run_id, clock=house.clock))
+
+
+@cli.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@_on_data_dir
+def backup(file: Path, data_dir: Path | None) -> None:
+    """Copy both stores and the key into FILE, while the server runs."""
+    make_backup(_settings(data_dir), file.absolute())
+
+
+@cli.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@_on_data_dir
+def restore(file: Path, data_dir: Path | None) -> None:
+    """Put a backup in the place of what the data directory holds. Nothing is sent by that."""
+    restore_from(_settings(data_dir), file)
 
 
 @cli.command("import-recipients")
