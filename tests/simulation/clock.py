@@ -9,20 +9,24 @@ NOTHING = timedelta(0)
 class MachineClock:
     """Implements foundation.clock.Clock. true is the time since the world began, whatever any clock says."""
 
-    def __init__(self, begins_at: datetime = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)) -> None:
+    def __init__(self) -> None:
         self.true = NOTHING
-        self._begins_at = begins_at
+        self.begins_at = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
         self._booted_at = -timedelta(days=1)
         self._wrong_by = NOTHING
 
     def now(self) -> datetime:
-        return self._begins_at + self.true + self._wrong_by
+        return self.begins_at + self.true + self._wrong_by
 
     def elapsed(self) -> timedelta:
         return self.true - self._booted_at
 
     def wait(self, event: threading.Event, at_most: timedelta) -> bool:
         raise AssertionError("nothing waits in a simulation: the world takes the steps")
+
+    def begin(self, at: datetime) -> None:
+        """Let the world begin at this time."""
+        self.begins_at = at
 
     def move_to(self, true: timedelta) -> None:
         """Let time go by."""

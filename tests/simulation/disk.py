@@ -37,6 +37,11 @@ class MachineDisk:
                 self._safe[target] = promised[-1]
                 promised.clear()
 
+    def forget(self) -> None:
+        """Take what there is for what is safe."""
+        self._safe.clear()
+        self._promised.clear()
+
     def lose(self, dice: Random) -> None:
         """Come up again as after a power cut: of what was not durable some may be there, some may not."""
         for target, promised in self._promised.items():

@@ -1,7 +1,7 @@
 """What happens in one history: people, processes and the machine act, as chance has it; then all may run to its end."""
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from typing import Any
 
 from accounts import store as account_store
@@ -13,14 +13,19 @@ from audience.suppressions import add as suppress
 from campaigns import store as campaign_store
 from campaigns.model import InDoubtRule
 from campaigns.store import CampaignFields
-from delivery import control, reads, recovery
+from delivery import control, doubts, missing, reads, recovery
+from delivery.decisions import Action
 from foundation.errors import Conflict, SendonceError
 from scheduler import desk
 from scheduler.fields import ScheduleFields
 from scheduler.model import CatchUp, Overlap, Schedule, ScheduleType
+from storage import installation
+from storage.aliveness import current_epoch
 from tests.simulation.process import Process
 from tests.simulation.world import World
 
+A_DAY = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
+A_GAP_DAY = datetime(2026, 3, 29, 0, 45, tzinfo=UTC)  # in a quarter of an hour Berlin has no 02:00
 ADA = "ada@example.com"
 _ENOUGH = 3_000
 _ACTS = 25
@@ -49,7 +54,12 @@ class History:
             self.a_process_goes,
             self.a_process_freezes,
             self.the_machine_acts,
+            self.somebody_looks_after_doubts,
+            self.the_directory_is_put_back,
         ]
+        if world.odds(6):
+            world.clock.begin(A_GAP_DAY)
+        self._today = world.clock.now().date()
 
     def run(self) -> None:
         """Let it happen; raises Broken where the promise is broken."""
@@ -111,20 +121,21 @@ class History:
         )
 
     def _schedule(self, campaign_id: int) -> ScheduleFields:
-        kind, minutes, time = self._one_of(
+        kind, minutes, rule = self._one_of(
             [
-                (ScheduleType.HOURLY, None, datetime(2026, 3, 2, 9, 1)),
-                (ScheduleType.DAILY, None, datetime(2026, 3, 2, 9, 1)),
-                (ScheduleType.CUSTOM, 7, datetime(2026, 3, 2, 9, 1)),
-                (ScheduleType.ONCE, None, datetime(2026, 3, 2, 9, 1)),
+                (ScheduleType.HOURLY, None, None),
+                (ScheduleType.DAILY, None, None),
+                (ScheduleType.CUSTOM, 7, None),
+                (ScheduleType.ONCE, None, None),
+                (ScheduleType.RRULE, None, "FREQ=DAILY;BYHOUR=2,3,9;BYMINUTE=30"),
             ]
         )
         return ScheduleFields(
             campaign_id=campaign_id,
-            schedule_time=time,
+            schedule_time=self._soon(1),
             schedule_type=kind,
             repeat_interval=minutes,
-            rrule=None,
+            rrule=rule,
             timezone="Europe/Berlin",
             enabled=True,
             ends_at=None,
@@ -133,6 +144,11 @@ class History:
             overlap=self._one_of([Overlap.WAIT, Overlap.SKIP]),
             note=None,
         )
+
+    def _soon(self, minutes: int) -> datetime:
+        """Return the wall-clock time in Berlin so many minutes after the world's begin."""
+        begin = time(9, 0) if self.world.clock.begins_at == A_DAY else time(2, 15)
+        return datetime.combine(self._today, begin) + timedelta(minutes=minutes)
 
     # time, processes, the machine
 
@@ -165,7 +181,11 @@ class History:
         self.world.tell(process.name, "freezes" if process.is_frozen else "thaws")
 
     def the_machine_acts(self) -> None:
-        match self.dice.randint(0, 4):
+        match self.dice.randint(0, 5):
+            case 5:
+                step = timedelta(seconds=self._one_of([30, -30, -90, 90, 7200, -7200, 26 * 3600]))
+                self.world.tell("clock", f"steps by {step}")
+                self.world.clock.step(step)
             case 0:
                 self.world.disk.is_full = not self.world.disk.is_full
                 self.world.tell("disk", "full" if self.world.disk.is_full else "free")
@@ -179,6 +199,13 @@ class History:
                     mischief_every=self._one_of([0, 5, 15, 60]),
                     deaths_within=self._one_of([0, 60, 250]),
                 )
+
+    def the_directory_is_put_back(self) -> None:
+        """Somebody makes a copy of the data directory, or stops everything and puts the last one back."""
+        if self.world.has_copy and self.dice.randint(0, 1):
+            self.world.put_back()
+        else:
+            self.world.copy()
 
     # people
 
@@ -196,8 +223,14 @@ class History:
                 self.edit_schedule,
                 self.missed,
                 self.revive_accounts,
+                self.accept_clock,
+                self.trust,
             ]
         )
+        self._ask(self._one_of(self.world.processes), what)
+
+    def somebody_looks_after_doubts(self) -> None:
+        what: Person = self._one_of([self.resolve, self.resolve, self.send_missing])
         self._ask(self._one_of(self.world.processes), what)
 
     def _ask(self, process: Process, what: Person) -> None:
@@ -224,6 +257,7 @@ class History:
         return self._one_of(house.store.read())
 
     def run_now(self, house: Sendonce) -> None:
+        self.world.promise.somebody_said_go_on()
         desk.run_now(house.scheduler, self._a_schedule(house).id, request_key=None)
 
     def pause_run(self, house: Sendonce) -> None:
@@ -234,7 +268,7 @@ class History:
 
     def resume_run(self, house: Sendonce) -> None:
         run_id = self._a_run(house)
-        self.world.promise.stopped.discard(run_id)
+        self.world.promise.may_go_on(run_id)
         with house.database.write(durable=True) as tx:
             control.resume(tx, run_id, house.clock.now(), retry_refused=True, by=ADA)
 
@@ -265,11 +299,11 @@ class History:
         schedule = self._a_schedule(house)
         changes = self._one_of(
             [
-                {"schedule_time": datetime(2026, 3, 2, 9, 1)},
-                {"schedule_time": datetime(2026, 3, 2, 9, 4)},
-                {"schedule_time": datetime(2026, 3, 2, 8, 30)},
-                {"schedule_type": ScheduleType.HOURLY, "repeat_interval": None},
-                {"schedule_type": ScheduleType.DAILY, "repeat_interval": None},
+                {"schedule_time": self._soon(1)},
+                {"schedule_time": self._soon(4)},
+                {"schedule_time": self._soon(-30)},
+                {"schedule_type": ScheduleType.HOURLY, "repeat_interval": None, "rrule": None},
+                {"schedule_type": ScheduleType.DAILY, "repeat_interval": None, "rrule": None},
                 {"timezone": "UTC"},
                 {"timezone": "Europe/Berlin"},
             ]
@@ -278,12 +312,43 @@ class History:
 
     def missed(self, house: Sendonce) -> None:
         action = self._one_of(["send", "skip"])
+        self.world.promise.somebody_said_go_on()
         desk.missed(house.scheduler, self._a_schedule(house).id, action=action, through=None)
 
     def revive_accounts(self, house: Sendonce) -> None:
         with house.database.write(durable=True) as tx:
             for account in account_store.list_(tx, house.key, after=None, limit=9):
                 account_store.revive(tx, account.id)
+
+    def accept_clock(self, house: Sendonce) -> None:
+        with house.database.write(durable=True) as tx:
+            installation.accept_clock(tx)
+
+    def trust(self, house: Sendonce) -> None:
+        self.world.promise.somebody_said_go_on()
+        with house.database.write(durable=True) as tx:
+            recovery.trust(tx, by=ADA, now=house.clock.now())
+
+    def resolve(self, house: Sendonce) -> None:
+        found = self.world.ask("SELECT DISTINCT run_id FROM deliveries WHERE status = 'in_doubt'")
+        if not found:
+            raise Conflict("there is no doubt")
+        run_id = self._one_of(found)[0]
+        action = self._one_of([Action.RESEND, Action.RESEND, Action.MARK_SENT, Action.MARK_FAILED])
+        if action is Action.RESEND:
+            self.world.promise.may_go_on(run_id)
+        now = house.clock.now()
+        with house.database.write(durable=True) as tx:
+            doubts.resolve(tx, run_id, action, emails=None, before=None, by=ADA, now=now)
+
+    def send_missing(self, house: Sendonce) -> None:
+        found = self.world.ask("SELECT id FROM runs WHERE finished_at IS NOT NULL")
+        if not found:
+            raise Conflict("there is no run that has ended")
+        self.world.promise.somebody_said_go_on()
+        run_id, now = self._one_of(found)[0], house.clock.now()
+        with house.database.write(durable=True) as tx:
+            missing.send_missing(tx, run_id, by=ADA, epoch=current_epoch(tx), now=now)
 
     # the end
 
@@ -319,14 +384,17 @@ class History:
             "SELECT id FROM runs WHERE status IN ('paused', 'held') AND finished_at IS NULL"
         )
         for (run_id,) in waiting:
-            self.world.promise.stopped.discard(run_id)
+            self.world.promise.may_go_on(run_id)
             with house.database.write(durable=True) as tx:
                 control.resume(tx, run_id, house.clock.now(), retry_refused=False, by=ADA)
         if self.world.ask("SELECT count(*) FROM installation WHERE doubted_reason IS NOT NULL")[0][
             0
         ]:
-            with house.database.write(durable=True) as tx:
-                recovery.trust(tx, by=ADA, now=house.clock.now())
+            self.trust(house)
+        if self.world.ask("SELECT count(*) FROM installation WHERE clock_step_seconds IS NOT NULL")[
+            0
+        ][0]:
+            self.accept_clock(house)
 
     # chance
 

@@ -37,6 +37,12 @@ class Truth:
     begun: Counter[Key] = field(default_factory=Counter)  # content was given to a socket
     ended: Counter[Key] = field(default_factory=Counter)  # its end was given to a socket
 
+    def forget(self) -> None:
+        """Begin anew."""
+        for counter in (self.accepted, self.begun, self.ended):
+            counter.clear()
+        self.refused.clear()
+
 
 class Pipe:
     """One direction of a connection: nothing overtakes what went before."""

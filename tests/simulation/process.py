@@ -137,6 +137,7 @@ class Process:
 
     def _watched_testify(self, counts: Counts) -> None:
         self.edge("write the witness")
+        self.world.note_witness(self)
         self._testify(counts)
         self.edge("go on after the witness")
 

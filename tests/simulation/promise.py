@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from delivery import slots
+from delivery.decisions import BY_RULE
 from scheduler.due import next_undecided
 from tests.simulation.mail_server import Key
 
@@ -32,7 +33,9 @@ class Row:
     lease: int | None
     reason: str | None
     is_older: bool
-    decisions: int
+    decisions: int  # by persons
+    resent: int  # by persons
+    by_rule: int
 
     @property
     def key(self) -> Key:
@@ -54,6 +57,8 @@ class Promise:
         self._fences: Counter[Key] = Counter()
         self._sending: dict[Key, int | None] = {}
         self._epoch = 0
+        self._is_put_back = False
+        self._known_before: set[Key] = set()  # what an older state of the directory knows already
         self._broken: list[str] = []
 
     def committed(self, process: "Process") -> None:
@@ -99,6 +104,35 @@ class Promise:
         self._may_doubt |= {row.key for row in self._rows() if row.status in ("leased", "sending")}
         self.is_dirty = True
 
+    def may_go_on(self, run_id: int) -> None:
+        """Somebody lets a run go on that was stopped or held."""
+        self.stopped.discard(run_id)
+        self.somebody_said_go_on()
+
+    def is_put_back(self) -> None:
+        """An older state of the directory is here: nothing may be sent before a person has said go on.
+
+        Who had a mail since then may get another one after that: nobody can know.
+        """
+        self._world.truth.forget()
+        self._is_put_back = True
+        self._sending = {}
+        self._fences.clear()
+        self.stopped.clear()
+        self.suppressed.clear()
+        self._known_before = {row.key for row in self._rows()}
+        self._epoch = self._world.ask("SELECT coalesce(max(epoch), 0) FROM epochs")[0][0]
+        self.is_dirty = True
+
+    def somebody_said_go_on(self) -> None:
+        self._is_put_back = False
+
+    def accepted(self, key: Key) -> None:
+        """The mail server has taken one."""
+        self.is_dirty = True
+        if self._is_put_back:
+            self._break(f"{key} is sent from a directory that was put back")
+
     def _break(self, how: str) -> None:
         self._broken.append(how)
 
@@ -124,8 +158,11 @@ class Promise:
     def _check_row(self, row: Row) -> None:
         truth = self._world.truth
         accepted = truth.accepted[row.key]
-        _hold(accepted <= 1 + row.resends + row.decisions, f"{row} was accepted {accepted} times")
-        _hold(row.resends <= 1, f"{row} is sent again twice by the rule")
+        _hold(accepted <= 1 + row.resends, f"{row} was accepted {accepted} times")
+        _hold(row.by_rule <= 1, f"{row} is sent again twice by the rule")
+        _hold(row.resends == row.by_rule + row.resent, f"{row} is sent again by nobody")
+        if row.key in self._known_before:
+            return
         if accepted and not row.decisions:
             again = row.resends > 0 and row.status in ("queued", "leased")
             lost = row.is_older and row.status == "leased"
@@ -140,8 +177,8 @@ class Promise:
         by_run: dict[int, Counter[str]] = {}
         for row in rows:
             by_run.setdefault(row.run_id, Counter())[row.status] += 1
-        for run_id, made, *counts in self._world.ask(
-            "SELECT id, materialised, recipients, queued, sending, sent, failed, skipped, in_doubt FROM runs"
+        for run_id, origin, made, *counts in self._world.ask(
+            "SELECT id, origin, materialised, recipients, queued, sending, sent, failed, skipped, in_doubt FROM runs"
         ):
             found = by_run.get(run_id, Counter())
             told = [
@@ -152,7 +189,8 @@ class Promise:
             _hold(counts == told, f"run {run_id} counts {counts} and has {told}")
             if made:
                 people = {row.email for row in rows if row.run_id == run_id}
-                _hold(people == self.people, f"run {run_id} goes to {people}")
+                everybody = people == self.people or (origin == "send-missing" and people)
+                _hold(bool(everybody), f"run {run_id} goes to {people}")
 
     def _check_runs(self) -> None:
         twice = self._world.ask(
@@ -160,6 +198,20 @@ class Promise:
             " GROUP BY schedule_id, slot HAVING count(*) > 1"
         )
         _hold(not twice, f"a slot has more than one run: {twice}")
+        self._check_families()
+
+    def _check_families(self) -> None:
+        """Runs for the missing of one another write to nobody twice, but for what was decided about doubts."""
+        got: Counter[Key] = Counter()
+        allowed: Counter[Key] = Counter()
+        family = dict(self._world.ask("SELECT id, coalesce(family, id) FROM runs"))
+        for row in self._rows():
+            if row.key not in self._known_before:
+                key = family[row.run_id], row.email
+                got[key] += self._world.truth.accepted[row.key]
+                allowed[key] += row.resends + (row.decisions - row.resent)
+        twice = {key: times for key, times in got.items() if times > 1 + allowed[key]}
+        _hold(not twice, f"somebody got a mail from two runs of a family: {twice}")
 
     def check_the_end(self, process: "Process") -> None:
         """Look at everything once more, when all has had the time to end."""
@@ -169,7 +221,7 @@ class Promise:
         _hold(not left, f"runs that do not end: {left}")
         for row in self._rows():
             _hold(row.status in ("sent", "failed", "skipped", "in_doubt"), f"{row} has no end")
-            if row.status == "failed" and not row.decisions:
+            if row.status == "failed" and not row.decisions and row.key not in self._known_before:
                 was_refused = row.email in self.may_fail or row.key in self._world.truth.refused
                 gave_up = (row.reason or "").startswith("gave up")
                 _hold(was_refused or gave_up, f"{row} was never refused")
@@ -196,10 +248,13 @@ class Promise:
         found = self._world.ask(
             "SELECT d.run_id, d.email, d.status, d.resends, d.epoch, d.lease, d.reason,"
             f" e.boot_id IS NOT 'boot {self._world.boots}',"
-            " (SELECT count(*) FROM decisions WHERE delivery_id = d.id)"
-            " FROM deliveries d LEFT JOIN epochs e ON e.epoch = d.epoch"
+            " (SELECT count(*) FROM decisions WHERE delivery_id = d.id AND by != :rule),"
+            " (SELECT count(*) FROM decisions WHERE delivery_id = d.id AND by != :rule AND action = 'resend'),"
+            " (SELECT count(*) FROM decisions WHERE delivery_id = d.id AND by = :rule)"
+            " FROM deliveries d LEFT JOIN epochs e ON e.epoch = d.epoch",
+            rule=BY_RULE,
         )
-        return [Row(*values[:7], is_older=bool(values[7]), decisions=values[8]) for values in found]
+        return [Row(*values[:7], bool(values[7]), *values[8:]) for values in found]
 
 
 def _hold(fact: bool, otherwise: str) -> None:

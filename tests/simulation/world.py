@@ -58,6 +58,9 @@ class World:
         self.deaths_within = 0
         self._log: list[int] = []  # lengths of the write-ahead log since the last durable commit
         self._older: dict[Path, deque[bytes]] = {}
+        self._copy: dict[str, bytes] | None = None
+        self._copied_at: Any = None
+        self._slow = NOTHING
         _lay_tables(folder / "data")
         self._keeper = self._open_keeper()
         self.promise = Promise(self)
@@ -72,6 +75,7 @@ class World:
         self._mischief_every = mischief_every
         self._mischief_in = mischief_every and self.dice.randint(1, mischief_every)
         self.deaths_within = deaths_within
+        self._slow = timedelta(milliseconds=self.dice.choice([0, 0, 30, 300]))
 
     def mischief(self, point: str, ways: int) -> int:
         """Return what the mail server does at this point of a conversation: 0 for what it should."""
@@ -87,7 +91,7 @@ class World:
         return way
 
     def latency(self) -> timedelta:
-        return NOTHING
+        return self._slow
 
     # what happens
 
@@ -209,6 +213,46 @@ class World:
         self.promise.power_is_back()
         self.promise.check()
 
+    @property
+    def has_copy(self) -> bool:
+        return self._copy is not None
+
+    def copy(self) -> None:
+        """Copy the database and the schedule file, as a tool for backups does while nothing else happens."""
+        self.tell("somebody", "copies the directory")
+        data = self.folder / "data"
+        names = ("sendonce.db", "sendonce.db-wal", "scheduled_campaigns.json", "high_water")
+        self._copy = {n: (data / n).read_bytes() for n in names if (data / n).exists()}
+        self._copied_at = self._mark()
+
+    def put_back(self) -> None:
+        """Stop everything, and put the copy in the place of what there is. The witness outside stays."""
+        assert self._copy is not None
+        if self._mark() == self._copied_at:
+            return  # nothing is lost, and nothing to be noticed
+        self.tell("somebody", "puts the directory back")
+        for process in self.processes:
+            process.bury()
+        self.processes.clear()
+        self._keeper.close()
+        data = self.folder / "data"
+        for path in data.iterdir():
+            if path.is_file() and not path.name.endswith(".lock"):
+                path.unlink()
+        for name, content in self._copy.items():
+            (data / name).write_bytes(content)
+        self.disk.forget()
+        self._older.clear()
+        self._log.clear()
+        self._keeper = self._open_keeper()
+        self.promise.is_put_back()
+        self.promise.check()
+
+    def _mark(self) -> Any:
+        """Return what is another whenever something was sent, or may have been."""
+        starts = self.ask("SELECT max(epoch) FROM epochs")
+        return starts, self.ask("SELECT value FROM sequences WHERE name = 'leases'")
+
     def _lose_witnesses(self) -> None:
         for path, older in self._older.items():
             found = self.dice.choice([None, *older])
@@ -220,6 +264,14 @@ class World:
         return f"boot {self.boots}"
 
     # what the promise is checked by
+
+    def note_witness(self, process: Process) -> None:
+        """Keep what the witnesses said: they are written without fsync."""
+        name = process.house.leader._witness._name
+        outer = self.settings.state_dir / f"{name}.witness"
+        for path in (outer, self.folder / "data" / "high_water"):
+            if path.exists():
+                self._older.setdefault(path, deque(maxlen=3)).append(path.read_bytes())
 
     def committed(self, process: Process, *, durable: bool) -> None:
         size = process.house.database.log_size_bytes()
@@ -235,7 +287,7 @@ class World:
     def accept(self, key: Key) -> None:
         self.tell("server", f"accepts {key}")
         self.truth.accepted[key] += 1
-        self.promise.is_dirty = True
+        self.promise.accepted(key)
 
     def refuse_all(self, email: str) -> None:
         self.promise.may_fail.add(email)
@@ -245,8 +297,8 @@ class World:
         self.tell("bug", raise_later)
         self.bugs.append(raise_later)
 
-    def ask(self, question: str) -> list[Any]:
-        return self._keeper.execute(question).fetchall()
+    def ask(self, question: str, **values: Any) -> list[Any]:
+        return self._keeper.execute(question, values).fetchall()
 
     def _open_keeper(self) -> sqlite3.Connection:
         # As long as it is open, no process is the last to close the database, which would tidy its log.
