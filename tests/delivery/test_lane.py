@@ -14,7 +14,9 @@ from delivery.compose import Composer, RunContent
 from delivery.group_commit import GroupCommit
 from delivery.lane import LARGEST_LEASE, Connection, Lane, Office, Pace, Work
 from delivery.outcome import NotBegun, Patience
-from mail.reply import Broken, Reply, Stage
+from delivery.sender import send_all
+from mail.reply import Answer, Broken, Reply, Stage
+from mail.transport import Transport
 from tests.delivery.builders import (
     KEY,
     RETRY_DELAY,
@@ -23,8 +25,9 @@ from tests.delivery.builders import (
     a_reply,
     a_snapshot,
     books,
-    connect_quickly,
 )
+
+Behaviour = Callable[[Lane, Connection], Coroutine[Any, Any, None]]
 
 
 class Desk:
@@ -35,7 +38,8 @@ class Desk:
         self.account = b.account(**account)
         self.run_id = b.running(people=60, account_ids=(self.account.id,))
         self.woken = 0
-        self.behaves = self.greeted_and_busy
+        self.behaves: Behaviour = self.greeted_and_busy
+        self.answers: Answer = a_reply(250)
         self.let_go = asyncio.Event()
         self.commits = GroupCommit(
             b.database,
@@ -48,7 +52,7 @@ class Desk:
             clock=b.clock,
             commits=self.commits,
             composer=Composer(key=KEY, public_url="https://news.example.com"),
-            connect=connect_quickly,
+            connect=self.connect,
             send_all=lambda lane, connection: self.behaves(lane, connection),
             patience=Patience(retry_delay=RETRY_DELAY, give_up_after=RETRY_DELAY),
             wake=self._wake,
@@ -63,6 +67,9 @@ class Desk:
         content = RunContent(snapshot, compile_content(snapshot), SLOT)
         self.lane.promise(len(items))
         self.lane.take(self.account, [Work(item, content) for item in items])
+
+    async def connect(self, account: Account) -> Transport:
+        return Answering(self.answers)
 
     async def greeted_and_busy(self, lane: Lane, connection: Connection) -> None:
         """Take one delivery, be greeted, and hold it until the test lets go."""
@@ -90,6 +97,24 @@ class Desk:
 
     def _wake(self) -> None:
         self.woken += 1
+
+
+class Answering:
+    """A transport on which one message is answered as the test has it."""
+
+    def __init__(self, answer: Answer) -> None:
+        self.answer = answer
+        self.usable = True
+
+    async def send(self, message: Any, before_content: Any) -> Answer:
+        self.usable = False
+        return self.answer
+
+    async def close(self) -> None:
+        self.usable = False
+
+    def abort(self) -> None:
+        self.usable = False
 
 
 class Greeted:
@@ -321,6 +346,25 @@ class TestFaults:
                     desk.lane.well()
 
             assert rests == [1, 2, 4, 1]
+
+        at_a_desk(tmp_path, test)
+
+    def test_a_connection_that_breaks_does_not_make_the_account_well(self, tmp_path: Path) -> None:
+        async def test(desk: Desk) -> None:
+            rests = []
+            for breaks_at in (Stage.MAIL, Stage.RCPT, Stage.DATA, Stage.MAIL):
+                desk.behaves = send_all
+                desk.answers = Broken(stage=breaks_at, detail="gone")
+                desk.give(1)
+                await turns(40)
+                rests.append(now(desk).rest_until)
+                assert now(desk).state == State.FAILING
+                desk.books.later(minutes=1)
+
+            first, at_rcpt, at_data, second = rests
+            assert first == at_rcpt == at_data
+            assert second is not None
+            assert (second - desk.books.now).total_seconds() == 2 - 60
 
         at_a_desk(tmp_path, test)
 
