@@ -21,6 +21,7 @@ from identity import tokens, users
 from identity.model import Role
 from ops import first_start
 from ops.backup import backup as make_backup
+from ops.chaos import chaos as kill_while_sending
 from ops.demo import demo as run_demo
 from ops.doctor import examine
 from ops.import_recipients import import_file
@@ -175,6 +176,18 @@ def demo(recipients: int, leave: bool, port: int) -> None:
     """Send a campaign to invented recipients, with nothing configured, and prove that it adds up."""
     set_up_logging("console", level="WARNING")
     sys.exit(run_demo(recipients, port=port, leave=leave, build=build_flask))
+
+
+@cli.command()
+@click.option("--recipients", default=500, show_default=True, type=click.IntRange(1, 100_000))
+@click.option("--kills", default=10, show_default=True, type=click.IntRange(1, 1000))
+@click.option("--seed", type=click.IntRange(0), help="The dice. [default: new ones]")
+@click.option("--data-dir", hidden=True, expose_value=False, help="Not used: it has its own.")
+def chaos(recipients: int, kills: int, seed: int | None) -> None:
+    """Kill a server again and again while it sends, on this machine, and prove that nobody got two mails or none."""
+    set_up_logging("console", level="WARNING")
+    serve = [sys.executable, str(Path(__file__).resolve()), "serve", "--port", "0"]
+    sys.exit(kill_while_sending(recipients, kills=kills, seed=seed, serve=serve))
 
 
 @cli.command()

@@ -8,6 +8,7 @@ import asyncio
 import os
 import socket
 import threading
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
@@ -91,11 +92,17 @@ def _envelope(mail_from: str, rcpt_to: list[str], now: datetime) -> bytes:
 
 
 class SandboxServer:
-    """The mail server: one thread with an event loop of its own, on a free port of the loopback."""
+    """The mail server: one thread with an event loop of its own, on a free port of the loopback.
 
-    def __init__(self, outbox: Path, clock: Clock) -> None:
+    pause says how long it takes, before it keeps a message and once more before it answers; None: no time at all.
+    """
+
+    def __init__(
+        self, outbox: Path, clock: Clock, *, pause: Callable[[], timedelta] | None = None
+    ) -> None:
         self._outbox = outbox
         self._clock = clock
+        self._pause = pause
         self._lock = threading.Lock()
         self._running: _Running | None = None
 
@@ -113,7 +120,7 @@ class SandboxServer:
                     raise Unavailable(
                         f"The sandbox mail server can't start: {error}. Free what it names, then start again"
                     ) from error
-                self._running = _Running(maildir, listening)
+                self._running = _Running(maildir, listening, self._pause)
             return self._running.port
 
     def stop(self) -> None:
@@ -127,9 +134,15 @@ class SandboxServer:
 class _Running:
     """One start of the server, until its end."""
 
-    def __init__(self, maildir: Maildir, listening: socket.socket) -> None:
+    def __init__(
+        self,
+        maildir: Maildir,
+        listening: socket.socket,
+        pause: Callable[[], timedelta] | None,
+    ) -> None:
         self.port: int = listening.getsockname()[1]
         self._maildir = maildir
+        self._pause = pause
         # The kernel takes connections from here on, so nobody has to wait until the thread is there.
         self._listening = listening
         self._stopping = asyncio.Event()
@@ -168,7 +181,7 @@ class _Running:
             await asyncio.sleep(0)
 
     def _connection(self) -> "_Connection":
-        return _Connection(_Handler(self._maildir), self._connections, self._loop)
+        return _Connection(_Handler(self._maildir, self._pause), self._connections, self._loop)
 
 
 class _Connection(SMTP):
@@ -205,13 +218,15 @@ class _Connection(SMTP):
 class _Handler:
     """What aiosmtpd asks about a message; every sender and recipient is taken."""
 
-    def __init__(self, maildir: Maildir) -> None:
+    def __init__(self, maildir: Maildir, pause: Callable[[], timedelta] | None) -> None:
         self._maildir = maildir
+        self._pause = pause
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802 - aiosmtpd's name
         sender = (envelope.mail_from or "").removeprefix(
             "<>"
         )  # what aiosmtpd makes of an empty sender
+        await self._take_time()
         try:
             kept = self._maildir.deliver(
                 sender, envelope.rcpt_tos, envelope.original_content or b""
@@ -219,4 +234,9 @@ class _Handler:
         except OSError as error:
             log.warning("sandbox can't keep a message", error=str(error))
             return "452 4.3.1 The message could not be kept"
+        await self._take_time()
         return f"250 2.0.0 Kept as {kept}"
+
+    async def _take_time(self) -> None:
+        if self._pause is not None:
+            await asyncio.sleep(self._pause().total_seconds())

@@ -5,24 +5,18 @@ Everything it makes is in a temporary folder, its state folder too, and no setti
 
 import tempfile
 import threading
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
 from pathlib import Path
 
 import click
 
 from accounts import store as account_store
 from assembly import Sendonce, assemble
-from audience import store as audience_store
-from campaigns import store as campaign_store
-from campaigns.model import InDoubtRule
-from campaigns.store import CampaignFields
 from delivery import reads
 from delivery.model import Counts, Run
 from foundation.settings import Settings
 from ops import first_start
 from ops.first_start import url_of
-from ops.invented import HTML, SUBJECT, people
 from ops.progress import progress
 from ops.reconciliation import Reconciliation, received_in, reconcile
 from ops.serve import (
@@ -32,24 +26,10 @@ from ops.serve import (
     stop_on_signals,
     wait_for,
 )
-from scheduler import desk
-from scheduler.fields import ScheduleFields
-from scheduler.model import CatchUp, Overlap, Schedule, ScheduleType, Status
+from ops.trial import LOOK_EVERY, PATIENCE, Plan, environment, prepare, settled, why_not_done
 
 HOST = "127.0.0.1"
-_LOOK_EVERY = timedelta(seconds=0.1)
-_PATIENCE = timedelta(seconds=60)
-"""How long nothing at all may happen before the demo says that something is wrong."""
-
 _NOBODY = Counts(recipients=0, queued=0, sending=0, sent=0, failed=0, skipped=0, in_doubt=0)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """What was made ready: the schedule, and the addresses that are to get one message each."""
-
-    schedule_id: int
-    addresses: tuple[str, ...]
 
 
 def demo(recipients: int, *, port: int, leave: bool, build: Build) -> int:
@@ -63,7 +43,7 @@ def demo(recipients: int, *, port: int, leave: bool, build: Build) -> int:
     ):
         listening = listen_nearby(HOST, port)
         url = url_of(listening)
-        house = assemble(replace(_settings(Path(folder)), public_url=url))
+        house = assemble(replace(Settings.load(environment(Path(folder))), public_url=url))
         with running(house, build, listening) as server:
             _say_what_comes(recipients, Path(folder))
             adds_up = _send(house, recipients, stopping)
@@ -71,19 +51,6 @@ def demo(recipients: int, *, port: int, leave: bool, build: Build) -> int:
                 _show_around(house, url)
                 wait_for(stopping, server)
     return 0 if adds_up else 1
-
-
-def _settings(folder: Path) -> Settings:
-    # No environment: what is set for the real thing is not for the demo.
-    return Settings.load(
-        {},
-        {
-            "data_dir": folder / "data",
-            "state_dir": folder / "state",
-            "execution_buffer": 0,
-            "scheduler_check_interval": 0.2,
-        },
-    )
 
 
 def _say_what_comes(recipients: int, folder: Path) -> None:
@@ -98,66 +65,25 @@ def _say_what_comes(recipients: int, folder: Path) -> None:
 
 
 def _send(house: Sendonce, recipients: int, stopping: threading.Event) -> bool:
-    plan = _prepare(house, recipients)
+    with house.database.read() as tx:
+        account = account_store.sandbox(tx, house.key)
+    plan = prepare(house, recipients, account_id=account.id)
     run = _watch(house, plan, stopping)
-    schedule = _settled(house, plan, stopping)
+    schedule = settled(house, plan, stopping)
     if stopping.is_set():
         _say_how_far(run, recipients)
         return False
     found = reconcile(plan.addresses, run.counts if run else _NOBODY, received_in(house.outbox))
     _print(found, run)
-    is_done = schedule.status is Status.COMPLETED and schedule.total_runs == 1
-    if not is_done:
-        runs = "1 run" if schedule.total_runs == 1 else f"{schedule.total_runs} runs"
-        click.echo(f"The schedule is {schedule.status} after {runs}.")
-    return found.adds_up and is_done
+    undone = why_not_done(schedule)
+    if undone is not None:
+        click.echo(undone)
+    return found.adds_up and undone is None
 
 
 def _say_how_far(run: Run | None, recipients: int) -> None:
     sent = run.counts.sent if run else 0
     click.echo(f"\nStopped before the end: {sent:,} of {recipients:,} sent so far.")
-
-
-def _prepare(house: Sendonce, recipients: int) -> Plan:
-    now = house.clock.now()
-    invented = people(recipients)
-    with house.database.write(durable=True) as tx:
-        account = account_store.sandbox(tx, house.key)
-        audience = audience_store.create_audience(tx, "Readers of the letter", now)
-        audience_store.add_recipients(tx, audience.id, invented, now)
-        fields = CampaignFields(
-            name="The letter",
-            subject=SUBJECT,
-            html=HTML,
-            text=None,
-            audience_ids=(audience.id,),
-            account_ids=(account.id,),
-            from_name="The letter",
-            reply_to=None,
-            in_doubt=InDoubtRule.HOLD,
-        )
-        campaign = campaign_store.create(tx, fields, now)
-    schedule = desk.create(house.scheduler, _due_at_once(campaign.id, house.clock.now()))
-    return Plan(schedule_id=schedule.id, addresses=tuple(person.email for person in invented))
-
-
-def _due_at_once(campaign_id: int, now: datetime) -> ScheduleFields:
-    # A one-time schedule can't be made for the past, so it is due when the second after the next one begins.
-    due = now.astimezone(UTC).replace(microsecond=0, tzinfo=None) + timedelta(seconds=2)
-    return ScheduleFields(
-        campaign_id=campaign_id,
-        schedule_time=due,
-        schedule_type=ScheduleType.ONCE,
-        repeat_interval=None,
-        rrule=None,
-        timezone="UTC",
-        enabled=True,
-        ends_at=None,
-        max_runs=None,
-        catch_up=CatchUp.HOLD,
-        overlap=Overlap.WAIT,
-        note=None,
-    )
 
 
 def _watch(house: Sendonce, plan: Plan, stopping: threading.Event) -> Run | None:
@@ -175,22 +101,11 @@ def _watch(house: Sendonce, plan: Plan, stopping: threading.Event) -> Run | None
             show(_share(counts, len(plan.addresses)), note=_note(counts))
             if counts != last:
                 last, moved = counts, house.clock.elapsed()
-            if house.clock.elapsed() - moved > _PATIENCE:
+            if house.clock.elapsed() - moved > PATIENCE:
                 click.echo("Nothing happens any more.", err=True)
                 break
-            house.clock.wait(stopping, _LOOK_EVERY)
+            house.clock.wait(stopping, LOOK_EVERY)
     return run
-
-
-def _settled(house: Sendonce, plan: Plan, stopping: threading.Event) -> Schedule:
-    """Return the schedule as the file has it once the run's end has reached it: two ticks at the latest."""
-    deadline = house.clock.elapsed() + timedelta(seconds=10)
-    while True:
-        schedule = desk.get(house.scheduler, plan.schedule_id)
-        waits = schedule.status in (Status.PENDING, Status.RUNNING)
-        if not waits or stopping.is_set() or house.clock.elapsed() > deadline:
-            return schedule
-        house.clock.wait(stopping, _LOOK_EVERY)
 
 
 def _share(counts: Counts, wanted: int) -> float:
