@@ -18,14 +18,19 @@ export function announce(words) {
   if (announcer) announcer.textContent = words;
 }
 
+/** Returns where a form leads; form.action would be the field of that name, where it has one. @param {HTMLFormElement} form */
+function addressOf(form) {
+  return new URL(form.getAttribute("action") ?? "", location.href).href;
+}
+
 /** @param {SubmitEvent} event */
 async function onSubmit(event) {
   const form = /** @type {HTMLFormElement} */ (event.target);
   const button = /** @type {HTMLButtonElement | null} */ (event.submitter);
   if (form.matches("[data-dialog]")) {
     event.preventDefault();
-    const query = new URLSearchParams(/** @type {any} */ (new FormData(form))).toString();
-    return openDialog(form.action + (query ? `?${query}` : ""), button);
+    const query = new URLSearchParams(/** @type {any} */ (new FormData(form, button))).toString();
+    return openDialog(addressOf(form) + (query ? `?${query}` : ""), button);
   }
   const frame = button?.formTarget || form.target;
   if (form.method !== "post" || frame || form.matches("[data-plain]")) return;
@@ -66,7 +71,7 @@ async function onSubmit(event) {
  */
 async function send(form, button) {
   const data = new FormData(form, button);
-  const address = button?.hasAttribute("formaction") ? button.formAction : form.action;
+  const address = button?.hasAttribute("formaction") ? button.formAction : addressOf(form);
   // An earlier one that nobody answered may have been carried out: this is the same one again.
   const key = unanswered.get(address) ?? String(data.get(KEY) ?? "");
   if (key) {
