@@ -11,7 +11,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Row, Select, insert, literal, null, select
+from sqlalchemy import Row, Select, func, insert, literal, null, select
 
 from delivery.tables import decisions, deliveries
 from storage.database import Tx
@@ -46,6 +46,21 @@ class MadeDecision:
     by: str
     detail: str | None
     at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Together:
+    """What was decided at once. people: about how many deliveries, 0 for the whole run. email: of one of them.
+
+    detail: of a whole run's decision, what stood there before, or what came of it.
+    """
+
+    action: Action
+    by: str
+    at: datetime
+    people: int
+    email: str | None
+    detail: str | None
 
 
 def note(
@@ -88,6 +103,41 @@ def list_decisions(tx: Tx, run_id: int) -> list[MadeDecision]:
     """Return what was decided about a run and about its deliveries, in the order of time."""
     query = _select().where(decisions.c.run_id == run_id).order_by(decisions.c.id)
     return [_decision(row) for row in tx.execute(query)]
+
+
+def newest_together(
+    tx: Tx, run_id: int, *, limit: int, whole_run_too: bool = True
+) -> list[Together]:
+    """Return what was decided about a run, newest first; what one person decided at once about many is one."""
+    of_one = decisions.c.delivery_id.is_not(null())
+    query = (
+        select(
+            decisions.c.action,
+            decisions.c.by,
+            decisions.c.at,
+            func.count(decisions.c.delivery_id).label("people"),
+            func.min(deliveries.c.email).label("email"),
+            func.max(decisions.c.detail).label("detail"),
+        )
+        .outerjoin(deliveries, deliveries.c.id == decisions.c.delivery_id)
+        .where(decisions.c.run_id == run_id)
+        .group_by(decisions.c.action, decisions.c.by, decisions.c.at, of_one)
+        .order_by(func.max(decisions.c.id).desc())
+        .limit(limit)
+    )
+    if not whole_run_too:
+        query = query.where(of_one)
+    return [
+        Together(
+            action=Action(row.action),
+            by=row.by,
+            at=row.at,
+            people=row.people,
+            email=row.email,
+            detail=None if row.people else row.detail,
+        )
+        for row in tx.execute(query)
+    ]
 
 
 def of_deliveries(

@@ -4,10 +4,11 @@ The change names the state it leaves, so whoever comes second changes nothing: t
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, exists, null, select, update
+from sqlalchemy import ColumnElement, and_, exists, func, null, select, update
 
 from accounts import store as account_store
 from audience.tables import recipients, suppressions
@@ -32,6 +33,25 @@ _REASON = {
 }
 _INSTEAD = "Decide it with mark-sent or mark-failed."
 _AT_ONCE = 5000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reach:
+    """About how many a decision would be. possible: of those in doubt, whom it can be done to."""
+
+    in_doubt: int
+    possible: int
+
+
+def reach(
+    tx: Tx, run_id: int, action: Action, *, emails: Sequence[str] | None, before: datetime | None
+) -> Reach:
+    """Say about how many a decision would be, before it is made; the arguments are those of resolve."""
+    named = _named(run_id, emails, before)
+    in_doubt = _count(tx, named)
+    if action is not Action.RESEND:
+        return Reach(in_doubt=in_doubt, possible=in_doubt)
+    return Reach(in_doubt=in_doubt, possible=_count(tx, and_(named, _may_be_sent_again(tx))))
 
 
 def resolve(
@@ -70,6 +90,11 @@ def resolve(
     if action is Action.RESEND:
         _run_again(tx, run)
     return len(ids)
+
+
+def _count(tx: Tx, condition: ColumnElement[bool]) -> int:
+    query = select(func.count()).select_from(deliveries).where(condition)
+    return int(tx.execute(query).scalar_one())
 
 
 def _refuse_while_being_cancelled(run: Run) -> None:

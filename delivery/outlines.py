@@ -19,6 +19,7 @@ _NAMES = (
     "slot",
     "zone",
     "origin",
+    "made_from",
     "status",
     "reason",
     "waits_for",
@@ -34,7 +35,8 @@ _COUNTS = ("recipients", "queued", "sending", "sent", "failed", "skipped", "in_d
 class RunOutline:
     """A run, in short.
 
-    waits_for: the run that has to be through first, while this one waits. was_refused: refusals in a row paused it.
+    made_from: the run whose missing recipients this one is for. waits_for: the run that has to be through first, while
+    this one waits. was_refused: refusals in a row paused it.
     """
 
     id: int
@@ -43,6 +45,7 @@ class RunOutline:
     slot: datetime
     zone: str
     origin: Origin
+    made_from: int | None
     status: RunStatus
     reason: str | None
     waits_for: int | None
@@ -94,6 +97,15 @@ def by_id(tx: Tx, run_ids: Collection[int]) -> dict[int, RunOutline]:
     """Return these runs."""
     rows = tx.execute(_select().where(runs.c.id.in_(run_ids)))
     return {row.id: _outline(row) for row in rows}
+
+
+def made_for_missing_of(tx: Tx, run_id: int) -> list[int]:
+    """Return the runs that were made for those whom this run has not reached, oldest first."""
+    first = select(func.coalesce(runs.c.family, runs.c.id)).where(runs.c.id == run_id)
+    query = select(runs.c.id).where(
+        runs.c.family == first.scalar_subquery(), runs.c.made_from == run_id
+    )
+    return list(tx.execute(query.order_by(runs.c.id)).scalars())
 
 
 def newest_of(tx: Tx, schedule_ids: Collection[int]) -> dict[int, RunOutline]:

@@ -289,6 +289,14 @@ def list_deliveries(
     return [_delivery(r) for r in tx.execute(query.order_by(deliveries.c.id).limit(limit))]
 
 
+def deliveries_named(tx: Tx, run_id: int, delivery_ids: Collection[int]) -> list[Delivery]:
+    """Return these deliveries of a run, in the order they were made; what is none of its own is left out."""
+    query = select(deliveries).where(
+        deliveries.c.run_id == run_id, deliveries.c.id.in_(delivery_ids)
+    )
+    return [_delivery(r) for r in tx.execute(query.order_by(deliveries.c.id))]
+
+
 def past_slots(tx: Tx, schedule_id: int, *, before: datetime | None, limit: int) -> list[SlotRow]:
     """Return a schedule's decided slots, newest first; before: only earlier ones."""
     query = select(slots).where(slots.c.schedule_id == schedule_id)

@@ -15,7 +15,7 @@ from werkzeug.exceptions import NotFound
 
 from web.guards import open_to_all
 
-CSS_LAYERS = ("tokens", "base", "layout", "components", "utilities")
+CSS_LAYERS = ("tokens", "base", "layout", "components", "utilities", "print")
 
 blueprint = Blueprint("assets", __name__)
 

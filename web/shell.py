@@ -179,8 +179,8 @@ def _banners(
                 f"{many(count, 'delivery')} {'is' if count == 1 else 'are'} in doubt: the mail server may or may not"
                 " have taken it. Nothing is sent again by itself."
             ),
-            action="Look at the run" if len(in_doubt) == 1 else f"Look at run {newest}",
-            path=f"/runs/{newest}?status=in_doubt",
+            action="Look and decide" if len(in_doubt) == 1 else f"Look at run {newest}",
+            path=f"/runs/{newest}/in-doubt",
         )
     held = slots.schedules_with_held(tx)
     if held and here.doubted_reason is None:

@@ -4,11 +4,28 @@ from collections.abc import Sequence
 from typing import Any
 
 from flask.testing import FlaskClient
+from sqlalchemy import bindparam, text
 
 from assembly import Sendonce
 from delivery import ledger
+from storage.metadata import Instant
 
 Json = dict[str, Any]
+
+_IN_DOUBT = text(
+    "UPDATE deliveries SET status = 'in_doubt', reason = 'the server fell silent', account_id = 1, attempts = 1,"
+    " message_id = '<' || id || '@example.com>', updated_at = :now WHERE run_id = :run AND email = :email"
+).bindparams(bindparam("now", type_=Instant))
+_COUNTED = text(
+    "UPDATE runs SET queued = queued - :count, in_doubt = in_doubt + :count WHERE id = :run"
+)
+_FAILED = text(
+    "UPDATE deliveries SET status = 'failed', smtp_code = 550, smtp_reply = '5.1.1 nobody here', attempts = 1"
+    " WHERE run_id = :run AND email = :email"
+)
+_COUNTED_AS_FAILED = text(
+    "UPDATE runs SET queued = queued - :count, failed = failed + :count WHERE id = :run"
+)
 
 
 def an_account(client: FlaskClient, **fields: Any) -> Json:
@@ -75,3 +92,23 @@ def _made(client: FlaskClient, path: str, body: Json) -> Json:
     assert answer.status_code == 201, answer.text
     made: Json = answer.json
     return made
+
+
+def put_in_doubt(house: Sendonce, run_id: int, *emails: str) -> None:
+    """Let these deliveries of a run be in doubt since now, and the run be over where nothing else is left of it."""
+    with house.database.write(durable=False) as tx:
+        for email in emails:
+            tx.execute(_IN_DOUBT, {"run": run_id, "email": email, "now": house.clock.now()})
+        tx.execute(_COUNTED, {"run": run_id, "count": len(emails)})
+        ledger.start(tx, run_id, house.clock.now())
+        ledger.finish(tx, run_id, house.clock.now())
+
+
+def put_as_failed(house: Sendonce, run_id: int, *emails: str) -> None:
+    """Let these deliveries of a run have been refused, and the run be over where nothing else is left of it."""
+    with house.database.write(durable=False) as tx:
+        for email in emails:
+            tx.execute(_FAILED, {"run": run_id, "email": email})
+        tx.execute(_COUNTED_AS_FAILED, {"run": run_id, "count": len(emails)})
+        ledger.start(tx, run_id, house.clock.now())
+        ledger.finish(tx, run_id, house.clock.now())

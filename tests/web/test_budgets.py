@@ -20,6 +20,8 @@ PAGES = (
     "/automation/new",
     "/runs",
     "/runs/1",
+    "/runs/1/in-doubt",
+    "/runs/1/certificate",
     "/campaigns",
     "/campaigns/1",
     "/audiences",

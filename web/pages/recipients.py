@@ -9,13 +9,16 @@ from flask import Response, request
 from accounts import store as accounts
 from audience import store, suppressions
 from audience.model import Audience, Recipient, Suppression
-from delivery import history
+from delivery import history, outlines
+from delivery.decisions import MadeDecision
 from delivery.history import PersonsDelivery
-from delivery.model import DeliveryStatus
+from delivery.model import DeliveryStatus, RunStatus
+from delivery.outlines import RunOutline
 from mail.address import normalise_fast
 from storage.database import Tx
 from web import forms
 from web.current import the_house
+from web.decided import DONE
 from web.fields import Query, QueryText
 from web.page import Pages, go, show
 from web.pages.audience import as_text
@@ -83,6 +86,14 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Decided:
+    """What was decided about this one e-mail."""
+
+    done: str
+    made: MadeDecision
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DeliveryRow:
     """The person's email in one run. why: where nothing was sent, in words."""
 
@@ -91,6 +102,7 @@ class DeliveryRow:
     account: str | None
     status: str
     why: str | None
+    decided: Sequence[Decided]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,6 +153,8 @@ def recipient(email: str) -> Response:
         found = person(tx, email, before=query.key, limit=PAGE + 1)
         totals = history.totals_of_person(tx, found.address_key)
         called = accounts.names(tx)
+        waiting = [one.run_id for one in found.deliveries if one.status == DeliveryStatus.QUEUED]
+        runs = outlines.by_id(tx, waiting)
     cursor = next_cursor(found.deliveries, limit=PAGE, key=lambda delivery: delivery.run_id)
     path = path_of(email)
     page = PersonPage(
@@ -159,7 +173,7 @@ def recipient(email: str) -> Response:
         suppressed_for=reason_in_words(found.suppression.reason) if found.suppression else None,
         deliveries=sum(totals.values()),
         totals=[(word, totals[status]) for status, word in _IN_ORDER if status in totals],
-        rows=[_row(one, names, called) for one in found.deliveries[:PAGE]],
+        rows=[_row(one, names, called, runs.get(one.run_id)) for one in found.deliveries[:PAGE]],
         is_known=found.is_known or bool(totals),
         first=path if query.cursor else None,
         next=f"{path}?{urlencode({'cursor': cursor})}" if cursor else None,
@@ -195,14 +209,30 @@ def _name(found: Person) -> str:
     return next((entry.name for _, entry in reversed(found.entries) if entry.name), "")
 
 
-def _row(one: PersonsDelivery, names: Names, called: Mapping[int, str]) -> DeliveryRow:
+def _row(
+    one: PersonsDelivery, names: Names, called: Mapping[int, str], waits_in: RunOutline | None
+) -> DeliveryRow:
     account = None
     if one.account_id is not None:
         account = called.get(one.account_id, f"account {one.account_id} (deleted)")
+    why = _REASONS.get(one.reason, one.reason) if one.reason else None
     return DeliveryRow(
         delivery=one,
         campaign=names.campaign(one.campaign_id),
         account=account,
         status=str(one.status),
-        why=_REASONS.get(one.reason, one.reason) if one.reason else None,
+        why=why or (_why_not_yet(waits_in) if waits_in else None),
+        decided=[Decided(done=DONE[made.action], made=made) for made in one.decisions],
     )
+
+
+def _why_not_yet(run: RunOutline) -> str | None:
+    """Say why an e-mail still waits, where its run does not get on."""
+    match run.status:
+        case RunStatus.CLAIMED if run.waits_for is not None:
+            return f"Waits for run {run.waits_for} of the same schedule to be through"
+        case RunStatus.PAUSED:
+            return "Waits: the run is paused"
+        case RunStatus.HELD:
+            return "Waits: the run is held until a person decides"
+    return None

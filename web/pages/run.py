@@ -9,13 +9,15 @@ from flask import Response, request
 
 from accounts import store as accounts
 from accounts.model import Kind
-from delivery import control, outlines, reads
+from delivery import control, decisions, missing, outlines, reads
 from delivery.model import Delivery, DeliveryStatus, RunStatus
 from delivery.outlines import RunOutline
 from identity.model import Role
+from storage.database import Tx
 from web import forms
 from web.api.runs import DeliveryPage
 from web.current import caller_in_words, the_house
+from web.decided import DecidedRow, decided_rows
 from web.page import Pages, go, show
 from web.paging import next_cursor
 from web.schedule_rows import RunSummary, summary_of
@@ -24,6 +26,7 @@ from web.shown import many, number
 pages = Pages("run")
 
 PAGE = 50
+MOST_DECISIONS = 10
 
 _TABS = (
     (None, "All", "recipients"),
@@ -34,12 +37,13 @@ _TABS = (
     ("in_doubt", "In doubt", "in_doubt"),
     ("queued", "Queued", "queued"),
 )
-_MADE_FOR = {
+MADE_FOR = {
     "run-now": "Run now, at",
-    "missed": "For missed slots, the newest",
+    "missed": "Missed, newest",
     "slot": "Slot",
-    "send-missing": "For those who had not got it, at",
+    "send-missing": "Made",
 }
+"""What a run was made for, as the name of its slot."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +67,11 @@ class DeliveryRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunPageData:
-    """What the page shows. has: who has it, will_not: who would not get it any more if it were cancelled."""
+    """What the page shows.
+
+    has: who has it; left: who would not get it any more if it were cancelled; missing: to how many it can be sent once
+    more, after the end. made_of_it: runs for whom this one did not reach. more: there are older decisions than those.
+    """
 
     run: RunOutline
     summary: RunSummary
@@ -86,6 +94,10 @@ class RunPageData:
     has_refused: bool
     is_sandbox: bool
     doubts: int
+    missing: int
+    made_of_it: Sequence[int]
+    decided: Sequence[DecidedRow]
+    more_decided: bool
 
 
 @pages.get("/runs/<id:run_id>")
@@ -155,6 +167,9 @@ def _page(run_id: int) -> RunPageData:
             after=query.key,
             limit=PAGE + 1,
         )
+        made_of_it = outlines.made_for_missing_of(tx, run_id)
+        left_out = _count_missing(tx, found)
+        made = decisions.newest_together(tx, run_id, limit=MOST_DECISIONS + 1)
         called = accounts.names(tx)
         kinds = accounts.kinds(tx, content.account_ids)
         unwell = {account.id: account for account in accounts.unwell(tx)}
@@ -167,7 +182,7 @@ def _page(run_id: int) -> RunPageData:
         summary=summary,
         campaign=content.name,
         subject=content.subject,
-        made_for=_MADE_FOR[found.origin],
+        made_for=MADE_FOR[found.origin],
         headline=_headline(found, summary),
         accounts=[
             Account(
@@ -207,7 +222,17 @@ def _page(run_id: int) -> RunPageData:
         has_refused=found.was_refused,
         is_sandbox=kinds == {Kind.SANDBOX},
         doubts=counts.in_doubt,
+        missing=left_out,
+        made_of_it=made_of_it,
+        decided=decided_rows(made[:MOST_DECISIONS]),
+        more_decided=len(made) > MOST_DECISIONS,
     )
+
+
+def _count_missing(tx: Tx, run: RunOutline) -> int:
+    """Return to how many it can be sent once more; looked up only where there may be any."""
+    may_be = run.finished_at is not None and (run.counts.failed or run.counts.skipped)
+    return missing.count_missing(tx, run.id) if may_be else 0
 
 
 def _headline(run: RunOutline, summary: RunSummary) -> str:

@@ -32,13 +32,12 @@ _TABS = (
 _MADE_FOR = {
     "run-now": "run now",
     "missed": "missed slots, sent late",
-    "send-missing": "those who had not got it",
 }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRow:
-    """A run in the list. made_for: what made it, where that is not its slot."""
+    """A run in the list. made_for: what made it, where that is neither its slot nor another run."""
 
     run: RunOutline
     summary: RunSummary

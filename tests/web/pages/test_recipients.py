@@ -6,7 +6,7 @@ from assembly import Sendonce
 from delivery import control
 from identity.model import Role
 from tests.web.browser_client import signed_in
-from tests.web.given import an_audience, materialised
+from tests.web.given import an_audience, materialised, put_in_doubt
 
 
 def test_a_whole_address_leads_to_the_person(house: Sendonce, client: FlaskClient) -> None:
@@ -120,3 +120,28 @@ def test_an_editor_may_suppress_and_a_viewer_only_looks(
     assert "Suppressed, is not mailed" in viewer
     assert "Let them get mail again" not in viewer
     assert "Remove…" not in viewer
+
+
+def test_what_was_decided_about_an_e_mail_stands_beside_it(
+    house: Sendonce, client: FlaskClient
+) -> None:
+    run = materialised(house, client)
+    put_in_doubt(house, run, "ann@example.com", "bob@example.com")
+    browser = signed_in(house)
+    before = browser.get("/recipients/ann@example.com").text
+    client.post(
+        f"/api/runs/{run}/in-doubt", json={"action": "mark-sent", "emails": ["ann@example.com"]}
+    )
+
+    page = browser.get("/recipients/ann@example.com").text
+
+    assert f'href="/runs/{run}/in-doubt">Decide' in before
+    assert "<strong>Marked as sent</strong> by" in page
+    assert "Marked as sent" not in browser.get("/recipients/bob@example.com").text
+
+
+def test_an_e_mail_that_waits_says_what_it_waits_for(house: Sendonce, client: FlaskClient) -> None:
+    run = materialised(house, client)
+    client.post(f"/api/runs/{run}/pause")
+
+    assert "Waits: the run is paused" in signed_in(house).get("/recipients/ann@example.com").text

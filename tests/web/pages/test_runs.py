@@ -5,9 +5,9 @@ from flask.testing import FlaskClient
 from sqlalchemy import text
 
 from assembly import Sendonce
-from delivery import ledger
+from delivery import ledger, recovery
 from tests.web.browser_client import BrowserClient, signed_in
-from tests.web.given import materialised
+from tests.web.given import materialised, put_in_doubt
 
 
 @pytest.fixture
@@ -101,13 +101,13 @@ def test_doubts_are_told_on_the_run_and_on_every_page(
     house: Sendonce, client: FlaskClient, anna: BrowserClient
 ) -> None:
     run = materialised(house, client)
-    _put_in_doubt(house, run)
+    put_in_doubt(house, run, "ann@example.com")
 
     page = anna.get(f"/runs/{run}").text
     elsewhere = anna.get("/campaigns").text
 
     assert "1 delivery is in doubt: the connection broke" in page
-    assert f"/runs/{run}?status=in_doubt" in elsewhere
+    assert f"/runs/{run}/in-doubt" in elsewhere
 
 
 def test_an_answer_of_a_mail_server_is_text_not_html(
@@ -131,9 +131,30 @@ def test_a_run_of_an_empty_audience_says_so(
     assert "the audience was empty. Nothing was sent." in anna.get(f"/runs/{run}").text
 
 
-def _put_in_doubt(house: Sendonce, run_id: int) -> None:
+def test_what_was_decided_about_a_run_stands_at_its_end_with_who_and_when(
+    house: Sendonce, client: FlaskClient, anna: BrowserClient
+) -> None:
+    run = materialised(house, client)
+    assert "Decisions" not in anna.get(f"/runs/{run}").text
+
+    anna.post_form(f"/runs/{run}/pause")
+    anna.post_form(f"/runs/{run}/cancel")
+    page = anna.get(f"/runs/{run}").text
+
+    assert "<strong>Paused</strong> by admin@example.com" in page
+    assert page.index("<strong>Cancelled</strong> by") < page.index("<strong>Paused</strong> by")
+
+
+def test_a_held_run_says_what_that_means_and_goes_on_by_a_button(
+    house: Sendonce, client: FlaskClient, anna: BrowserClient
+) -> None:
+    run = materialised(house, client)
     with house.database.write(durable=False) as tx:
-        tx.execute(text("UPDATE deliveries SET status = 'in_doubt' WHERE id = 1"))
-        tx.execute(
-            text("UPDATE runs SET queued = queued - 1, in_doubt = 1 WHERE id = :id"), {"id": run_id}
-        )
+        recovery.hold(tx, "this may be an older copy", spared=())
+
+    page = anna.get(f"/runs/{run}").text
+    anna.post_form(f"/runs/{run}/resume")
+
+    assert "Held: this may be an older copy. Nothing is sent until you decide." in page
+    assert "Go on with 2 people" in page
+    assert "<strong>Resumed</strong> by admin@example.com" in anna.get(f"/runs/{run}").text
