@@ -56,6 +56,7 @@ class Promise:
         self._may_doubt: set[Key] = set()
         self._fences: Counter[Key] = Counter()
         self._sending: dict[Key, int | None] = {}
+        self._leased: set[Key] = set()
         self._epoch = 0
         self._is_put_back = False
         self._known_before: set[Key] = set()  # what an older state of the directory knows already
@@ -65,17 +66,24 @@ class Promise:
         """Look at who has passed the fence in this commit."""
         self.is_dirty = True
         rows = self._world.ask(
-            "SELECT run_id, email, lease FROM deliveries WHERE status = 'sending'"
+            "SELECT run_id, email, status, lease FROM deliveries WHERE status IN ('leased', 'sending')"
         )
-        epoch = self._world.ask("SELECT coalesce(max(epoch), 0) FROM epochs")[0][0]
-        if epoch > self._epoch:
-            self._epoch = epoch
-            self._may_doubt |= set(self._sending)
-        sending = {(run_id, email): lease for run_id, email, lease in rows}
+        sending = {(run, email): lease for run, email, status, lease in rows if status == "sending"}
+        leased = {(run, email) for run, email, status, _ in rows if status == "leased"}
+        self._look_for_a_new_leader()
         for key, lease in sending.items():
             if self._sending.get(key) != lease:
                 self._passes_the_fence(key)
-        self._sending = sending
+        self._sending, self._leased = sending, leased
+
+    def _look_for_a_new_leader(self) -> None:
+        """What the last one had begun may be in doubt; where the directory is doubted, what it had leased too."""
+        [(epoch, is_doubted)] = self._world.ask(
+            "SELECT (SELECT max(epoch) FROM epochs), doubted_reason IS NOT NULL FROM installation"
+        )
+        if epoch is not None and epoch > self._epoch:
+            self._epoch = epoch
+            self._may_doubt |= set(self._sending) | (self._leased if is_doubted else set())
 
     def _passes_the_fence(self, key: Key) -> None:
         self._fences[key] += 1

@@ -30,6 +30,7 @@ from tests.simulation.process import Died, Process
 from tests.simulation.promise import Promise
 
 _MOST_IDLE = timedelta(seconds=60)
+_EARLY = ("connect", "greeting", "EHLO")
 _FIRST_IDLE = timedelta(seconds=2)
 
 
@@ -82,6 +83,8 @@ class World:
         self.count_step()
         if self.is_calm or not self._mischief_every:
             return 0
+        if point in _EARLY and self.odds(2):
+            return 0  # what makes an account rest makes a dull history
         self._mischief_in -= 1
         if self._mischief_in > 0:
             return 0
