@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from sqlalchemy import select
 
 from foundation.errors import Unavailable
+from scheduler.entries import Damaged, parse
 from scheduler.reconcile import Kind
 from scheduler.tables import schedule_copies
 from tests.scheduler.house import House, ids
@@ -147,6 +148,32 @@ def test_a_file_with_a_byte_order_mark_is_no_damage(house: House) -> None:
 
     assert house.kinds() == []
     assert ids(house.store.read()) == [1]
+
+
+def test_a_file_cut_off_at_any_byte_is_damage(house: House) -> None:
+    house.add_many(2)
+    whole = house.path.read_bytes().rstrip()
+
+    for length in range(len(whole)):
+        with pytest.raises(Damaged):
+            parse(whole[:length])
+
+
+def test_a_file_with_any_byte_garbled_is_damage_or_still_has_its_entries(house: House) -> None:
+    house.add_many(2)
+    whole = house.path.read_bytes().rstrip()
+
+    for at in range(len(whole)):
+        for byte in b'\x00\xff ]}"':
+            entries = _entries_or_damage(whole[:at] + bytes([byte]) + whole[at + 1 :])
+            assert entries is None or len(entries) >= 1
+
+
+def _entries_or_damage(data: bytes) -> list[Any] | None:
+    try:
+        return parse(data)
+    except Damaged:
+        return None
 
 
 @st.composite
