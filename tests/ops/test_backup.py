@@ -5,7 +5,7 @@ import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -124,6 +124,8 @@ def test_a_restored_directory_opens_with_its_schedules_passwords_and_users(
 
 
 def test_everything_restored_is_readable_by_its_owner_only(filled: Path, tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir(mode=0o755)
+
     data = restored(filled, tmp_path).data_dir
 
     assert data.stat().st_mode & 0o777 == 0o700
@@ -154,25 +156,50 @@ def test_it_is_one_moment_while_others_write_all_the_time(tmp_path: Path) -> Non
     there.close()
 
 
+@contextmanager
+def when_the_schedules_are_read(house: Sendonce, do: Callable[[], object]) -> Iterator[None]:
+    """Do something while the schedule file is being read: a pipe lets its writer go on when somebody begins to read."""
+    pipe = house.settings.data_dir / "scheduled_campaigns.json"
+    os.mkfifo(pipe)
+
+    def write() -> None:
+        with pipe.open("wb") as file:
+            do()
+            file.write(b"[]\n")
+
+    writing = threading.Thread(target=write)
+    writing.start()
+    yield
+    writing.join()
+
+
 def test_the_schedule_file_is_read_when_the_database_has_been_copied(tmp_path: Path) -> None:
-    # A pipe lets its writer go on when somebody begins to read.
-    with a_house(tmp_path) as house:
-        pipe = house.settings.data_dir / "scheduled_campaigns.json"
-        os.mkfifo(pipe)
-        copied: list[int] = []
+    copied: list[int] = []
 
-        def write() -> None:
-            with pipe.open("wb") as file:
-                copied.extend(f.stat().st_size for f in tmp_path.glob(".*.tmp/sendonce.db"))
-                file.write(b"[]\n")
+    def look() -> None:
+        copied.extend(f.stat().st_size for f in tmp_path.glob(".*.tmp/sendonce.db"))
 
-        writing = threading.Thread(target=write)
-        writing.start()
+    with a_house(tmp_path) as house, when_the_schedules_are_read(house, look):
         backup(house.settings, tmp_path / "backup.tar")
-        writing.join()
 
     [size] = copied
     assert size > 100_000
+
+
+def test_a_file_that_another_backup_made_meanwhile_is_not_overwritten_either(
+    tmp_path: Path,
+) -> None:
+    target = tmp_path / "backup.tar"
+
+    with (
+        a_house(tmp_path) as house,
+        when_the_schedules_are_read(house, lambda: target.write_text("another")),
+        pytest.raises(Conflict, match="another name"),
+    ):
+        backup(house.settings, target)
+
+    assert target.read_text() == "another"
+    assert sorted(f.name for f in tmp_path.iterdir()) == ["backup.tar", "data"]
 
 
 def test_a_schedule_made_while_the_backup_was_made_is_a_schedule_after_the_restore(

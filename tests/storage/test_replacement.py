@@ -126,18 +126,22 @@ def test_the_steps_above_are_all_there_are(tmp_path: Path) -> None:
     assert replace(tmp_path, NEW, disk=DyingDisk(after=steps_of_a_replacement())) is not None
 
 
-def test_a_log_that_somebody_made_in_between_comes_to_neither_database(tmp_path: Path) -> None:
-    write(tmp_path, OLD)
+@pytest.mark.parametrize("had_log", [True, False])
+def test_a_log_that_somebody_made_in_between_comes_to_neither_database(
+    tmp_path: Path, had_log: bool
+) -> None:
+    there = {name: text for name, text in OLD.items() if had_log or name != "sendonce.db-wal"}
+    write(tmp_path, there)
     with pytest.raises(Crash):
         # The old files are aside, and the new database is in its place.
-        replace(tmp_path, NEW, disk=DyingDisk(after=1 + len(OLD) + 2 + 1))
+        replace(tmp_path, NEW, disk=DyingDisk(after=1 + len(there) + 2 + 1))
     assert read(tmp_path) == {"sendonce.db": "new database"}
     write(tmp_path, {"sendonce.db-wal": "log of one who looked"})
 
     aside = replace(tmp_path, NEW)
 
     assert aside is not None
-    assert read(aside) == OLD
+    assert read(aside) == there
     assert read(tmp_path) == NEW
 
 

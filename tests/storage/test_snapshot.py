@@ -71,13 +71,11 @@ def test_the_mark_is_in_the_copy_and_never_in_the_original(tmp_path: Path) -> No
 
 
 def test_a_database_without_the_mark_is_no_backup(tmp_path: Path) -> None:
-    database = a_database(tmp_path)
-    with database.write(durable=True) as tx:
-        installation.ensure(tx, NOW)
-    database.close()
+    with a_house(tmp_path) as house:
+        pass
 
     with pytest.raises(Unavailable, match="the mark of a backup"):
-        snapshot.examine(database.path)
+        snapshot.examine(house.database.path)
 
 
 @pytest.mark.parametrize("content", [b"", b"no database" * 1000])
