@@ -1,5 +1,7 @@
 """What a story begins with, made through the API."""
 
+import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -62,3 +64,21 @@ def next_minute(zone: str) -> datetime:
     """Return the next full minute, at least a few seconds ahead, as wall-clock time in the zone."""
     soon = datetime.now(ZoneInfo(zone)) + timedelta(seconds=8)
     return (soon + timedelta(minutes=1)).replace(second=0, microsecond=0)
+
+
+def put_in_doubt(server: Server, run_id: int, *emails: str) -> None:
+    """Let these deliveries of a run, which were sent, be in doubt."""
+    ledger = sqlite3.connect(server.log.parent / "data" / "sendonce.db", timeout=10)
+    with closing(ledger), ledger:
+        for email in emails:
+            done = ledger.execute(
+                "UPDATE deliveries SET status = 'in_doubt', smtp_code = NULL, smtp_reply = NULL,"
+                " reason = 'the connection was lost after the end of the content'"
+                " WHERE run_id = ? AND email = ? AND status = 'sent'",
+                (run_id, email),
+            )
+            assert done.rowcount == 1
+        ledger.execute(
+            "UPDATE runs SET sent = sent - ?, in_doubt = in_doubt + ? WHERE id = ?",
+            (len(emails), len(emails), run_id),
+        )

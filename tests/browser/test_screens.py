@@ -12,7 +12,7 @@ from typing import Literal
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.given import a_campaign, a_schedule
+from tests.browser.given import a_campaign, a_schedule, put_in_doubt
 from tests.browser.person import Person
 from tests.processes.servers import APP, Server, finished_run, running, wait_until
 
@@ -60,6 +60,10 @@ FILLED = [
     "/runs?status=held",
     "/runs/1",
     "/runs/1?q=nobody",
+    "/runs/1/in-doubt",
+    "/runs/1/in-doubt/decide?action=resend&chosen=1&before=2100-01-01T00:00:00Z",
+    "/runs/1/certificate",
+    "/runs/1/send-missing",
     "/campaigns",
     "/campaigns/1",
     "/audiences",
@@ -204,3 +208,4 @@ def _fill(server: Server) -> None:
     server.post(f"/api/schedules/{paused}/pause", {"note": "waits for the new prices"})
     server.post("/api/tokens", {"name": "deploy", "role": "editor"})
     wait_until(lambda: finished_run(server, schedule), "a run has ended")
+    put_in_doubt(server, 1, "person0@example.com", "person5@example.com")
