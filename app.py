@@ -30,6 +30,7 @@ from ops.progress import table
 from ops.proof import proof as print_and_check
 from ops.restore import restore as restore_from
 from ops.serve import serve as serve_until_stopped
+from storage.replacement import refuse_unfinished
 from web.server import build_flask
 
 # gunicorn takes this status of a worker for "the application can't be loaded" and gives up, instead of trying for ever.
@@ -145,6 +146,7 @@ def _house(data_dir: Path | None) -> Iterator[Sendonce]:
 def _installation(data_dir: Path | None) -> Iterator[Sendonce]:
     """Give the product over a data directory that is there already: a mistyped one is not made."""
     folder = _settings(data_dir).data_dir
+    refuse_unfinished(folder)
     try:
         is_there = (folder / "sendonce.db").exists()
     except OSError:

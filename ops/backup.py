@@ -1,7 +1,11 @@
 """Makes a backup of a data directory while a server runs on it: both stores and the key, in one file."""
 
 import os
+import signal
+import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -35,6 +39,7 @@ def backup(settings: Settings, target: Path, *, clock: Clock | None = None) -> N
     try:
         # Beside the target: what has room for the backup has room for it, and a rename puts it in place.
         with (
+            _tidy_at_sigterm(),
             tempfile.TemporaryDirectory(
                 dir=target.parent, prefix=f".{target.name}.", suffix=".tmp"
             ) as folder,
@@ -48,6 +53,16 @@ def backup(settings: Settings, target: Path, *, clock: Clock | None = None) -> N
             f"{target} can't be written ({error.strerror or error}). Check the folder and its free space."
         ) from None
     _report(settings, target, made)
+
+
+@contextmanager
+def _tidy_at_sigterm() -> Iterator[None]:
+    """Let SIGTERM end the block as Ctrl-C does: what is half made must not be left lying, the key is in it."""
+    before = signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(1))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _make(source: Path, folder: Path, show: Show, clock: Clock) -> Manifest:

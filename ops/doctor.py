@@ -19,7 +19,7 @@ from accounts import store as account_store
 from accounts.model import Account, State
 from accounts.probe import is_ok, probe
 from foundation.clock import Clock, SystemClock
-from foundation.errors import SendonceError
+from foundation.errors import SendonceError, Unavailable
 from foundation.machine import Room, clock_is_synchronised, free_megabytes
 from foundation.settings import Settings
 from mail.reply import Stage
@@ -34,6 +34,7 @@ from storage.aliveness import newest_leader
 from storage.database import CHECKPOINT_IS_SAFE, Database
 from storage.disk import OsDisk
 from storage.filesystem import file_system_of, prepare_folder
+from storage.replacement import refuse_unfinished
 from storage.sealed import load_secret_key
 
 _ALIVE = timedelta(seconds=10)
@@ -79,6 +80,10 @@ def diagnose(settings: Settings, clock: Clock | None = None) -> list[Finding]:
     if missing is not None:
         return [*findings, missing]
     findings += [*_folder(folder), *_disk(folder)]
+    try:
+        refuse_unfinished(folder)
+    except Unavailable as error:
+        return [*findings, Finding(Verdict.WRONG, "restore", error.message)]
     path = folder / "sendonce.db"
     if not path.exists():
         says = "There is none yet: the first start makes it."

@@ -57,11 +57,11 @@ def examine(path: Path) -> Snapshot:
         revision = revision_of(copy)
         table = installation.installation
         with copy.read() as tx:
-            row = (
-                tx.execute(select(table)).one_or_none()
-                if inspect(tx).has_table(table.name)
-                else None
-            )
+            row = tx.execute(select(table)).first() if inspect(tx).has_table(table.name) else None
+    except ValueError:  # a time that is none
+        raise Unavailable(
+            "The mark of the backup in the copy of the database makes no sense."
+        ) from None
     finally:
         _close(copy)
     if revision is None or row is None or row.backed_up_at is None:

@@ -261,3 +261,9 @@ def test_a_state_folder_that_can_not_be_used_is_to_be_looked_at(house: Sendonce)
     house.settings.state_dir.write_text("a file where the folder should be")
 
     assert finding(look(house), "witness").verdict is Verdict.WARNING
+
+
+def test_a_restore_that_was_cut_off_is_wrong(house: Sendonce) -> None:
+    (house.settings.data_dir / "restore-old").mkdir()
+
+    assert "was not finished" in finding(look(house), "restore").says

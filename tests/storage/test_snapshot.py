@@ -1,5 +1,6 @@
 """The copy of the database that a backup holds."""
 
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -94,4 +95,25 @@ def test_a_damaged_copy_is_told(tmp_path: Path) -> None:
     path.write_bytes(data[: len(data) // 2] + b"\xff" * 8192 + data[len(data) // 2 + 8192 :])
 
     with pytest.raises(Unavailable, match="damaged"):
+        snapshot.examine(path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE installation SET backed_up_at = 'tomorrow'",
+        "UPDATE installation SET backed_up_at = NULL",
+        "DELETE FROM installation",
+    ],
+)
+def test_a_mark_that_makes_no_sense_is_told(tmp_path: Path, change: str) -> None:
+    with a_house(tmp_path) as house:
+        path = tmp_path / "copy.db"
+        snapshot.take(house.database, path, now=NOW, on_progress=ignore)
+    connection = sqlite3.connect(path)
+    with connection:
+        connection.execute(change)
+    connection.close()
+
+    with pytest.raises(Unavailable, match="mark of (the|a) backup"):
         snapshot.examine(path)
