@@ -198,12 +198,25 @@ class History:
             case 1 | 2:
                 self.world.cut_the_power()
             case 3:
-                self.world.tell("somebody", "removes scheduler.lock")
-                (self.world.folder / "data" / "scheduler.lock").unlink(missing_ok=True)
+                self._let_two_lead()
             case 4:
                 self.world.be_nasty(
                     mischief_every=self._one_of(MISCHIEF), deaths_within=self._one_of(DEATHS)
                 )
+
+    def _let_two_lead(self) -> None:
+        """Let the leader stand still, take its lock away, let another one lead, and let the first go on."""
+        leaders = [process for process in self.world.processes if process.sends]
+        self.world.tell("somebody", "removes both locks")
+        for process in leaders:
+            process.is_frozen = True
+        (self.world.folder / "data" / "scheduler.lock").unlink(missing_ok=True)
+        for lock in self.world.settings.state_dir.glob("*.lock"):
+            lock.unlink()
+        self.a_process_comes()
+        self.world.go_on(self._between(10, 60))
+        for process in leaders:
+            process.is_frozen = False
 
     def the_directory_is_put_back(self) -> None:
         """Somebody makes a copy of the data directory, or stops everything and puts the last one back."""

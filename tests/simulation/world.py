@@ -237,6 +237,8 @@ class World:
         for process in self.processes:
             process.bury()
         self.processes.clear()
+        while self._events:  # what the dead have given to the network arrives before
+            self._next_event()
         self._keeper.close()
         data = self.folder / "data"
         for path in data.iterdir():
