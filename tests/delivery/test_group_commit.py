@@ -138,6 +138,27 @@ def test_while_the_ledger_can_not_be_written_nothing_is_allowed_and_nothing_know
         assert b.statuses(run_id) == {"sent": 1, "leased": 1, "queued": 1}
 
 
+def test_while_another_program_writes_intents_wait_and_the_event_loop_does_not(
+    tmp_path: Path,
+) -> None:
+    with books(tmp_path) as b:
+        run_id, [item] = leased(b, 1)
+
+        async def test(writer: GroupCommit) -> None:
+            loop = asyncio.get_running_loop()
+            with somebody_else_writes(tmp_path):
+                before = loop.time()
+                waiting = asyncio.ensure_future(intend(writer, item))
+                for _ in range(3):
+                    await asyncio.sleep(0.05)
+                assert loop.time() - before < 3
+                assert not waiting.done()
+            assert await waiting
+
+        with_commits(b, test)
+        assert b.statuses(run_id) == {"sending": 1}
+
+
 def test_one_whose_state_can_not_be_written_does_no_harm_to_the_others(tmp_path: Path) -> None:
     with books(tmp_path) as b:
         run_id, items = leased(b, 4)
