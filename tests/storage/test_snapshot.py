@@ -115,5 +115,5 @@ def test_a_mark_that_makes_no_sense_is_told(tmp_path: Path, change: str) -> None
         connection.execute(change)
     connection.close()
 
-    with pytest.raises(Unavailable, match="mark of (the|a) backup"):
+    with pytest.raises(Unavailable, match=r"mark of (the|a) backup"):
         snapshot.examine(path)
