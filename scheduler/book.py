@@ -5,6 +5,7 @@ Nothing is written here; the store asks changes() when the block is left.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 from types import MappingProxyType
 
 from foundation.errors import NotFound
@@ -29,6 +30,7 @@ class Changes:
 class Book:
     """The schedules, and what has been changed in this block.
 
+    now: when the block began. Edits count from then, so whoever asks whether a time lies ahead must ask it of this.
     schedules: the live ones, in the file's order; a view that shows changes at once.
     gone: those that somebody took out of the file, as cancelled; bring_back() makes them live again.
     bad: ids whose entry can't be used, with a sentence that says why.
@@ -39,6 +41,7 @@ class Book:
     def __init__(
         self,
         *,
+        now: datetime,
         schedules: Mapping[int, Schedule],
         gone: Mapping[int, Schedule],
         bad: Mapping[int, str],
@@ -47,6 +50,7 @@ class Book:
         new_id: Callable[[], int],
     ) -> None:
         """gone has the schedules as they were before their entries went."""
+        self.now = now
         self._live_before = schedules
         self._gone_before = gone
         self._live = dict(schedules)

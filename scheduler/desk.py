@@ -66,10 +66,10 @@ def get(parts: SchedulerParts, schedule_id: int) -> Schedule:
 
 def create(parts: SchedulerParts, given: ScheduleFields) -> Schedule:
     """Make a schedule. Raises Invalid: every wrong field, an unknown campaign, a one-time schedule in the past."""
-    now = parts.clock.now()
-    _check(parts, given, now)
     with parts.store.edit() as book:
-        made = book.add(lambda schedule_id: _new(schedule_id, given, now))
+        # By the moment from which it counts: a time that passes while it is written down still runs.
+        _check(parts, given, book.now)
+        made = book.add(lambda schedule_id: _new(schedule_id, given, book.now))
     return _follow_up(parts, made.id)
 
 
@@ -85,8 +85,8 @@ def edit(
 
     Raises NotFound, Stale, Invalid, and Conflict for a one-time schedule after its claim.
     """
-    now = parts.clock.now()
     with parts.store.edit() as book:
+        now = book.now
         if schedule_id in book.gone and changes.get("enabled") is True:
             _refuse_stale(book.gone[schedule_id], expected_version)
             old = book.bring_back(schedule_id)

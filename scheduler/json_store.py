@@ -126,6 +126,7 @@ class JsonStore:
             now = self._clock.now()
             state = self._settle(now)
             book = Book(
+                now=now,
                 schedules=state.schedules,
                 gone={id_: c.schedule for id_, c in state.gone.items() if c.can_return(now)},
                 bad=state.bad(),
@@ -262,11 +263,10 @@ class JsonStore:
 
     def _save(self, state: State, book: Book, changes: Changes) -> None:
         """Keep what a block has changed: first the file, then the copy."""
-        now = self._clock.now()
         new = state_after(state, book)
         new = replace(new, stamp=self._file.save(new.entries()))
         try:
-            self._keep_copies(changes, now)
+            self._keep_copies(changes, book.now)
         except Unavailable as error:
             if changes.removed:
                 raise

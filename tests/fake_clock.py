@@ -5,13 +5,18 @@ from datetime import UTC, datetime, timedelta
 
 
 class FakeClock:
-    """Implements foundation.clock.Clock; wait returns at once, having moved the clock by the time waited for."""
+    """Implements foundation.clock.Clock; wait returns at once, having moved the clock by the time waited for.
+
+    look_takes: time goes by from one look at the wall clock to the next, as on a machine that is busy.
+    """
 
     def __init__(self, now: datetime = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)) -> None:
         self._now = now
         self._elapsed = timedelta(days=1)
+        self.look_takes = timedelta(0)
 
     def now(self) -> datetime:
+        self.advance(seconds=self.look_takes.total_seconds())
         return self._now
 
     def elapsed(self) -> timedelta:

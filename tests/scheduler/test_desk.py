@@ -1,5 +1,6 @@
 """What people do with schedules, and what it means for the slots."""
 
+import contextlib
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from delivery.model import Origin
 from foundation.errors import Conflict, Invalid, NotFound, Stale
 from scheduler import desk
 from scheduler.model import ScheduleType, Status
-from tests.scheduler.office import an_office
+from tests.scheduler.office import BERLIN, an_office
 
 
 def utc(*parts: int) -> datetime:
@@ -20,6 +21,27 @@ def utc(*parts: int) -> datetime:
 def test_a_one_time_schedule_in_the_past_is_refused(tmp_path: Path) -> None:
     with an_office(tmp_path) as office, pytest.raises(Invalid, match="ago in"):
         office.schedule("2026-03-02T07:59", schedule_type=ScheduleType.ONCE)
+
+
+@pytest.mark.parametrize("milliseconds", (300, 500, 700, 900))
+def test_a_one_time_schedule_that_was_taken_runs_however_long_it_took_to_write_down(
+    tmp_path: Path, milliseconds: int
+) -> None:
+    with an_office(tmp_path, execution_buffer="0") as office:
+        far = office.schedule("2026-03-02T12:00", schedule_type=ScheduleType.ONCE)
+        office.clock.look_takes = timedelta(milliseconds=milliseconds)
+        taken = []
+        with contextlib.suppress(Invalid):
+            taken += [office.schedule("2026-03-02T08:00:01", schedule_type=ScheduleType.ONCE)]
+        soon = office.clock.now() + timedelta(seconds=1)
+        local = soon.astimezone(BERLIN).replace(microsecond=0, tzinfo=None)
+        with contextlib.suppress(Invalid):
+            taken += [office.edit(far, schedule_time=local)]
+
+        office.clock.advance(seconds=5)
+        runs = office.tick()
+
+        assert {run.schedule_id for run in runs} == {schedule.id for schedule in taken}
 
 
 def test_an_unknown_campaign_is_refused_with_every_other_mistake(tmp_path: Path) -> None:
