@@ -30,7 +30,10 @@ class Tally:
 def live(dice: Random) -> None:
     """Live through one history; raises Broken where the promise is broken."""
     folder = Path(tempfile.mkdtemp(dir=MEMORY if MEMORY.is_dir() else None))
-    with pytest.MonkeyPatch.context() as patch, a_world(folder, dice, patch) as world:
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        a_world(folder, dice, patch, retry_delay="5") as world,
+    ):
         try:
             History(world).run()
         except BaseException:

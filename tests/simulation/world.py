@@ -85,7 +85,8 @@ class World:
             return 0
         if point in _EARLY and self.odds(2):
             return 0  # what makes an account rest makes a dull history
-        self._mischief_in -= 1
+        # A conversation has one end among many other points, and it matters most.
+        self._mischief_in -= 3 if point == "end" else 1
         if self._mischief_in > 0:
             return 0
         self._mischief_in = self.dice.randint(1, self._mischief_every)
