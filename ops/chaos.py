@@ -164,11 +164,15 @@ class _Trial:
         before, epoch = self._in_doubt(plan), self._epoch()
         self._house.clock.wait(self._stopping, 2 * _LOOK_EVERY * self._dice.random())
         self._server.kill()
-        arrived = self._arrived()
+        arrived, killed = self._arrived(), self._house.clock.elapsed()
         self._server.start()
         self._until(lambda: self._epoch() > epoch, show)
+        seconds = (self._house.clock.elapsed() - killed).total_seconds()
         doubts = frozenset(self._in_doubt(plan) - before)
         self._kills.append(Kill(after=arrived, in_doubt=doubts))
+        click.echo(
+            f"Killed at {arrived:,} of {self._recipients:,}, started again in {seconds:.1f} s: {len(doubts)} in doubt."
+        )
 
     def _until(self, fact: Callable[[], T | None], show: Show) -> T:
         """Wait for a fact, and show how far it is. Raises _Stopped, and Unavailable where nothing happens any more."""
@@ -292,4 +296,5 @@ def _print(verdict: Verdict, kills: Sequence[Kill]) -> None:
 
 def _line(doubt: Doubt) -> str:
     has = "has it" if doubt.has_it else "does not have it"
-    return f"{doubt.email:<40} {has}"
+    since = "" if doubt.kill is None else f"since the kill at {doubt.kill.after:,}"
+    return f"{doubt.email:<34} {has:<18}{since}"

@@ -19,6 +19,7 @@ from storage.aliveness import newest_leader
 from storage.database import Tx
 from web import sessions
 from web.current import the_house
+from web.probes import troubles
 from web.shown import leap, many
 
 STOPPED_AFTER = timedelta(seconds=10)
@@ -138,6 +139,13 @@ def _looked_up(
 def _banners(
     house: Sendonce, tx: Tx, heartbeat: Heartbeat, principal: Principal | None
 ) -> Iterator[Banner]:
+    for trouble in troubles(house):
+        yield Banner(
+            kind="bad",
+            says=f"Nothing is sent until this is over; nothing is lost meanwhile. {trouble}",
+            action="See the status",
+            path="/status",
+        )
     here = installation.read(tx)
     if here.clock_step_seconds is not None:
         yield Banner(

@@ -105,3 +105,15 @@ def test_a_token_that_has_expired_does_not_open_again_while_the_clock_is_doubted
 
     answer = app_of(house).test_client().get("/api/status", headers=bearer(secret))
     assert answer.status_code == 401
+
+
+def test_a_store_that_can_not_be_used_is_said_on_every_page(
+    house: Sendonce, browser: BrowserClient
+) -> None:
+    tick_of(house)
+    house.scheduler.agenda.trouble = "The database can't be written just now (disk full)."
+
+    page = browser.get("/campaigns").text
+
+    assert "Nothing is sent until this is over" in page
+    assert "(disk full)" in page
