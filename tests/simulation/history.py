@@ -79,7 +79,6 @@ class History:
 
     def _begin(self) -> None:
         process = self.world.start()
-        assert process is not None
         connections = [self._between(1, 3) for _ in range(self._between(1, 2))]
         self.world.promise.most_connections = sum(connections)
         with process.house.database.write(durable=True) as tx:
@@ -281,7 +280,8 @@ class History:
 
     def run_now(self, house: Sendonce) -> None:
         self.world.promise.somebody_said_go_on()
-        desk.run_now(house.scheduler, self._a_schedule(house).id, request_key=None)
+        run = desk.run_now(house.scheduler, self._a_schedule(house).id, request_key=None)
+        self.world.promise.told_runs.add(run.id)
 
     def pause_run(self, house: Sendonce) -> None:
         run_id = self._a_run(house)
@@ -383,18 +383,24 @@ class History:
             world.start()
         since = world.clock.true
         for _ in range(_ENOUGH):
-            busy = world.go_on_once()
-            if not busy and world.clock.true - since > _CALM and self._is_over():
-                break
-            if not busy:
+            if world.go_on_once():
+                continue
+            if not self._is_over():
+                since = world.clock.true
                 self._say_go_on()
+            elif world.clock.true - since > _CALM:
+                break
         world.promise.check_the_end(world.processes[0])
 
     def _is_over(self) -> bool:
         left = self.world.ask("SELECT count(*) FROM runs WHERE finished_at IS NULL OR NOT told")
         behind = self.world.ask("SELECT count(*) FROM watermarks WHERE behind")
+        doubts = self.world.ask(
+            "SELECT count(*) FROM installation"
+            " WHERE clock_step_seconds IS NOT NULL OR doubted_reason IS NOT NULL"
+        )
         leads = any(p.sends for p in self.world.processes)
-        return leads and not left[0][0] and not behind[0][0]
+        return leads and not any(found[0][0] for found in (left, behind, doubts))
 
     def _say_go_on(self) -> None:
         """What waits for a person gets its answer."""

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _RUN = re.compile(rb"^X-Sendonce-Run: (\d+)", re.MULTILINE)
 _RCPT = re.compile(rb"RCPT TO:<([^>]*)>")
+_STRAY = b"250 stray"
 _END = b"\r\n.\r\n"
 
 AT_ONCE = timedelta(0)
@@ -34,6 +35,7 @@ class Truth:
 
     accepted: Counter[Key] = field(default_factory=Counter)
     refused: set[Key] = field(default_factory=set)
+    misled: set[Key] = field(default_factory=set)  # a reply was given to them that was none
     begun: Counter[Key] = field(default_factory=Counter)  # content was given to a socket
     ended: Counter[Key] = field(default_factory=Counter)  # its end was given to a socket
 
@@ -69,6 +71,7 @@ class ClientTransport(asyncio.Transport):
         self._in_content = False
         self._sent = b""
         self._email = ""
+        self._awaited: Key | None = None  # whose end was given, and has no reply yet
         self._out = Pipe(self._world)
         self.session = Session(self._world, self)
         process.connections.add(self)
@@ -116,6 +119,10 @@ class ClientTransport(asyncio.Transport):
         self.process.edge("hear from a socket")
         if self._closing:
             return
+        awaited, self._awaited = self._awaited, None
+        if awaited and data == _STRAY + b"\r\n":
+            # It was said before the end came, and arrives after it: nobody can tell it from the true reply.
+            self._world.truth.misled.add(awaited)
         if data.startswith(b"354"):
             self._in_content, self._sent = True, b""
         self._protocol.data_received(data)
@@ -135,6 +142,7 @@ class ClientTransport(asyncio.Transport):
                 self._world.content_begins(self.process, key)
             if self._sent.endswith(_END):
                 self._in_content = False
+                self._awaited = key
                 self._world.truth.ended[key] += 1
         elif found := _RCPT.search(data):
             self._email = found[1].decode()
@@ -207,7 +215,7 @@ class Session:
             case 1:
                 self._close()
             case 2:
-                self._say(b"250 stray")
+                self._say(_STRAY)
             case 3:
                 self._close(ConnectionResetError("reset"))
 

@@ -64,10 +64,11 @@ class Unthreaded(Dispatcher):
 class Process:
     """A process that was just started."""
 
-    def __init__(self, world: "World", name: str, *, dies_after: int) -> None:
+    def __init__(self, world: "World", name: str, *, dies_after: int, of_a_power_cut: bool) -> None:
         self.world = world
         self.name = name
-        self.dies_after = dies_after
+        self.dies_after = 0
+        self.dies_of_a_power_cut = of_a_power_cut
         self.is_dead = False
         self.is_frozen = False
         self.connections: set[ClientTransport] = set()
@@ -83,6 +84,7 @@ class Process:
         disk = ProcessDisk(world.disk, self.edge)
         self.house: Sendonce = assemble(world.settings, Edges(clock=world.clock, disk=disk))
         self._take_the_edges()
+        self.dies_after = dies_after
 
     def _take_the_edges(self) -> None:
         house, dispatcher = self.house, self.house.dispatcher
@@ -115,6 +117,7 @@ class Process:
         if self.dies_after == 0:
             self.world.tell(self.name, f"dies, about to {what}")
             self.is_dead = True
+            self.world.power_fails |= self.dies_of_a_power_cut
             raise Died
 
     def _begins(self, connection: Any) -> None:

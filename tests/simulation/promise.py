@@ -51,6 +51,7 @@ class Promise:
         self.people: frozenset[str] = frozenset()
         self.most_connections = 0
         self.stopped: set[int] = set()  # runs whose pause or cancel was answered
+        self.told_runs: set[int] = set()  # which somebody was told of
         self.suppressed: set[str] = set()  # who was told that no mail comes any more
         self.may_fail: set[str] = set()  # whom the server has refused
         self._may_doubt: set[Key] = set()
@@ -127,6 +128,7 @@ class Promise:
         self._sending = {}
         self._fences.clear()
         self.stopped.clear()
+        self.told_runs.clear()
         self.suppressed.clear()
         self._known_before = {row.key for row in self._rows()}
         self._epoch = self._world.ask("SELECT coalesce(max(epoch), 0) FROM epochs")[0][0]
@@ -176,7 +178,7 @@ class Promise:
             lost = row.is_older and row.status == "leased"
             _hold(row.status in _SETTLED or again or lost, f"{row} was accepted")
         if row.status == "sent" and not row.decisions:
-            _hold(accepted > 0, f"{row} was not accepted")
+            _hold(accepted > 0 or row.key in truth.misled, f"{row} was not accepted")
         if row.status == "in_doubt":
             open_ = truth.ended[row.key] > 0 or row.key in self._may_doubt
             _hold(open_, f"{row} need not be in doubt")
@@ -205,6 +207,8 @@ class Promise:
             "SELECT schedule_id, slot, count(*) FROM runs WHERE origin IN ('slot', 'missed')"
             " GROUP BY schedule_id, slot HAVING count(*) > 1"
         )
+        lost = self.told_runs - {run_id for (run_id,) in self._world.ask("SELECT id FROM runs")}
+        _hold(not lost, f"runs that somebody was told of are gone: {lost}")
         _hold(not twice, f"a slot has more than one run: {twice}")
         self._check_families()
 

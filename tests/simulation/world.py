@@ -46,6 +46,7 @@ class World:
         self.settings = settings_for(folder, **settings)
         self.processes: list[Process] = []
         self.is_calm = False
+        self.power_fails = False
         self.boots = 1
         self.steps = 0
         self.story: deque[str] = deque(maxlen=4000)
@@ -141,6 +142,8 @@ class World:
             self.processes.remove(process)
             self.promise.process_died(process)
             process.bury()
+        if self.power_fails:
+            self.cut_the_power()
         self.promise.check()
         return answer
 
@@ -176,15 +179,13 @@ class World:
 
     # processes and power
 
-    def start(self) -> Process | None:
+    def start(self) -> Process:
         name = f"process {next(self._names)}"
         self.tell(name, "starts")
         within = self.deaths_within
         dies_after = self.dice.randint(1, within) if within else 0
-        try:
-            process = Process(self, name, dies_after=dies_after)
-        except Died:
-            return None
+        of_a_power_cut = self.odds(3)
+        process = Process(self, name, dies_after=dies_after, of_a_power_cut=of_a_power_cut)
         self.processes.append(process)
         return process
 
@@ -196,6 +197,7 @@ class World:
     def cut_the_power(self) -> None:
         """Let the machine die: of what was not durable, some may be there when it comes up again."""
         self.tell("machine", "loses power")
+        self.power_fails = False
         data = self.folder / "data"
         database, log = data / "sendonce.db", data / "sendonce.db-wal"
         kept = self._log[self.dice.randint(0, len(self._log) - 1)] if self._log else None
