@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from delivery import slots
 from delivery.decisions import BY_RULE
 from scheduler.due import next_undecided
+from scheduler.reconcile import Kind
 from tests.simulation.mail_server import Key
 
 if TYPE_CHECKING:
@@ -246,6 +247,9 @@ class Promise:
         with house.database.read() as tx:
             standings = slots.standings(tx, {s.id for s in schedules}, now)
             behind = slots.behind(tx)
+            notices = house.store.notices(tx, since=None)
+        damage = [n.message for n in notices if n.kind is Kind.DAMAGE]
+        _hold(not damage, f"the schedule file was damaged, and nobody touched it: {damage}")
         _hold(not behind, f"the file is behind in {behind}")
         for schedule in schedules:
             if not schedule.enabled:
