@@ -102,6 +102,11 @@ def room_at(
     return None
 
 
+def go_back(tx: Tx, now: datetime) -> None:
+    """Forget minutes that the clock has gone back from: they would fill every limit until they come."""
+    tx.execute(delete(account_usage).where(account_usage.c.minute > now + _MINUTE))
+
+
 def prune(tx: Tx, account_id: int, now: datetime) -> None:
     """Drop the account's minutes that no limit looks at any more."""
     tx.execute(

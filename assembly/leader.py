@@ -76,6 +76,7 @@ class Leader:
                 machine_id=evidence.machine_id,
                 pid=os.getpid(),
                 now=now,
+                elapsed=self._clock.elapsed(),
                 beyond=known.starts,
             )
             if doubt is not None:

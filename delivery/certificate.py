@@ -38,6 +38,7 @@ from delivery import decisions
 from delivery.decisions import Action, MadeDecision
 from delivery.ledger import content_sha256
 from delivery.model import Counts, Decision, DeliveryStatus, Origin, RunStatus
+from delivery.slots import FREED
 from delivery.tables import deliveries, run_audiences, runs, slots
 from foundation.errors import NotFound
 from storage.database import Tx
@@ -352,13 +353,21 @@ def _check_slot(tx: Tx, run: Row[Any]) -> Check:
         return Check(
             what=what, ok=True, detail="a person asked for it, beside the schedule's slots"
         )
-    query = select(func.count()).where(
-        slots.c.schedule_id == run.schedule_id,
-        slots.c.at == run.slot,
-        slots.c.decision == Decision.CLAIMED,
-        slots.c.run_id != run.id,
+    claimed = select(func.count()).where(
+        slots.c.schedule_id == run.schedule_id, slots.c.decision == Decision.CLAIMED
     )
-    others = tx.execute(query).scalar_one()
+    own = tx.execute(claimed.where(slots.c.run_id == run.id)).scalar_one()
+    if own != 1:
+        detail = f"{own} slots say that they were claimed for this run"
+        return Check(what=what, ok=False, detail=detail)
+    # One whose name was set free was let run again by a person.
+    others = tx.execute(
+        claimed.where(
+            slots.c.at == run.slot,
+            slots.c.run_id != run.id,
+            ~slots.c.key.contains(FREED, autoescape=True),
+        )
+    ).scalar_one()
     return _check_none(
         what, others, "no other run has this slot", f"{others} other runs have this slot"
     )

@@ -49,7 +49,9 @@ class Composer:
         if item.message_id is not None:
             return item.message_id
         secret = self.key.derive("message ids")
-        mark = hmac.digest(secret, f"{item.run_id}:{item.address_key}".encode(), hashlib.sha256)
+        # With the moment of the claim: a ledger that was put back gives the numbers of its runs and rows once more.
+        named = f"{item.run_id}:{item.claimed_at.isoformat()}:{item.address_key}"
+        mark = hmac.digest(secret, named.encode(), hashlib.sha256)
         domain = domain_of(account.from_email)
         return f"<{item.run_id}.{item.id}.{mark.hex()[:20]}@{domain}>"
 

@@ -55,9 +55,7 @@ def cancel(tx: Tx, run_id: int, now: datetime, *, by: str) -> Run:
     if run.status == RunStatus.CANCELLED:
         return run
     leaves = [RunStatus.CLAIMED, RunStatus.RUNNING, RunStatus.PAUSED, RunStatus.HELD]
-    if not ledger.set_status(
-        tx, run_id, leaves, to=RunStatus.CANCELLED, reason="cancelled by a person"
-    ):
+    if not ledger.set_status(tx, run_id, leaves, to=RunStatus.CANCELLED, reason=ledger.CANCELLED):
         raise Conflict(f"Run {run_id} is {run.status}: there is nothing left to cancel.")
     decisions.note(tx, run_id, Action.CANCEL, by=by, now=now, detail=run.reason)
     ledger.skip_unsent(tx, run_id, reason="cancelled", now=now)

@@ -35,7 +35,8 @@ _REPLY_CHARACTERS = 1000
 class Leased:
     """A delivery that this process may send, under its lease.
 
-    first_attempt_at is put off by what the delivery waited for limits, pauses and rests: giving up does not count that.
+    claimed_at is its run's. first_attempt_at is put off by what the delivery waited for limits, pauses and rests:
+    giving up does not count that.
     """
 
     id: int
@@ -46,6 +47,7 @@ class Leased:
     attempts: int
     first_attempt_at: datetime | None
     message_id: str | None
+    claimed_at: datetime
     is_repeat: bool
     name: str
     attributes: Mapping[str, Any]
@@ -96,10 +98,11 @@ def lease(
         )
     ).all()
     people = _people(tx, taken)
+    claimed_at = tx.execute(select(runs.c.claimed_at).where(runs.c.id == run_id)).scalar_one()
     stopped = _stopped(tx, taken, people)
     _settle_stopped(tx, run_id, taken, stopped, now)
     return [
-        _leased(t, run_id, number, people[t.recipient_id], now)
+        _leased(t, run_id, number, people[t.recipient_id], claimed_at, now)
         for t in sorted(taken, key=lambda t: t.id)  # RETURNING promises no order
         if t.id not in stopped
     ]
@@ -155,7 +158,12 @@ def _settle_stopped(
 
 
 def _leased(
-    t: Row[*tuple[Any, ...]], run_id: int, number: int, person: Row[*tuple[Any, ...]], now: datetime
+    t: Row[*tuple[Any, ...]],
+    run_id: int,
+    number: int,
+    person: Row[*tuple[Any, ...]],
+    claimed_at: datetime,
+    now: datetime,
 ) -> Leased:
     first = t.first_attempt_at
     if first is not None:
@@ -169,6 +177,7 @@ def _leased(
         attempts=t.attempts,
         first_attempt_at=first,
         message_id=t.message_id,
+        claimed_at=claimed_at,
         is_repeat=t.resends > 0,
         name=person.name,
         attributes=person.attributes,

@@ -34,6 +34,7 @@ log = log_for(__name__)
 MATERIALISED_AT_ONCE = 5000
 _LOOK_AGAIN = timedelta(seconds=0.2)
 _BEAT_EVERY = timedelta(seconds=1)
+_COUNT_EVERY = timedelta(minutes=1)
 _CHECKPOINT_BYTES = 16 * 1024 * 1024
 
 
@@ -48,6 +49,7 @@ class Leasing:
         self._turn = 0
         self.trouble: str | None = None  # why the last step could not be taken
         self._next_beat = timedelta(0)
+        self._next_minute = timedelta(0)
 
     def run(self) -> None:
         """Take one step after the other, each as soon as the last has left something, or somebody says so."""
@@ -102,11 +104,16 @@ class Leasing:
         if elapsed < self._next_beat:
             return
         self._next_beat = elapsed + _BEAT_EVERY
+        is_minute = elapsed >= self._next_minute
+        if is_minute:
+            self._next_minute = elapsed + _COUNT_EVERY
         unsynced = self._sending.unsynced_since
         is_due = unsynced is not None and elapsed - unsynced >= _BEAT_EVERY
         if is_due:
             self._sending.unsynced_since = None
-        with d.database.write(durable=is_due) as tx:
+        with d.database.write(durable=is_due or is_minute) as tx:
+            if is_minute:
+                aliveness.count_minute(tx)
             aliveness.beat(tx, self._epoch, now=now, elapsed=elapsed)
             counts = aliveness.counts(tx)
         d.testify(counts)

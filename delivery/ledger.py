@@ -31,9 +31,11 @@ from sqlalchemy import (
 
 from audience.tables import recipients, suppressions
 from campaigns.model import Snapshot
+from delivery.decisions import Action
 from delivery.model import DeliveryStatus, Origin, RunStatus
 from delivery.outcome import LONGEST_DELAY
 from delivery.tables import (
+    decisions,
     deliveries,
     has_untried,
     is_leased,
@@ -47,6 +49,7 @@ from storage.aliveness import current_epoch
 from storage.database import Tx, insert_into
 
 SKIPPED_AT_ONCE = 10_000
+CANCELLED = "cancelled by a person"
 
 
 class SteppedDown(Exception):
@@ -232,7 +235,7 @@ def _piece(
             case((cancelled, "cancelled"), else_=suppressions.c.reason),
             literal(0),
             literal(0),
-            literal(run.claimed_at, type_=instant),
+            literal(min(run.claimed_at, now), type_=instant),
             literal(now, type_=instant),
         )
         .select_from(
@@ -250,10 +253,14 @@ def _piece(
 
 
 def still_waits() -> ColumnElement[bool]:
-    """Return the condition that a run waits: the one before it has recipients to whom nothing was tried yet."""
+    """Return the condition that a run waits: one before it has recipients to whom nothing was tried yet.
+
+    waits_for is the newest of those; an older one of the schedule may be on its way still.
+    """
     earlier = runs.alias("earlier")
     return exists().where(
-        earlier.c.id == runs.c.waits_for,
+        earlier.c.schedule_id == runs.c.schedule_id,
+        earlier.c.id <= runs.c.waits_for,
         earlier.c.finished_at.is_(None),
         or_(earlier.c.materialised.is_(False), has_untried(earlier)),
     )
@@ -359,7 +366,10 @@ def finish(tx: Tx, run_id: int, now: datetime) -> bool:
     One that refusals have paused is kept open for the person who may queue those refusals again.
     """
     everybody_failed = and_(runs.c.recipients > 0, runs.c.failed == runs.c.recipients)
-    cancelled = runs.c.status == RunStatus.CANCELLED
+    was_cancelled = exists().where(
+        decisions.c.run_id == runs.c.id, decisions.c.action == Action.CANCEL
+    )
+    cancelled = or_(runs.c.status == RunStatus.CANCELLED, was_cancelled)
     done = tx.execute(
         update(runs)
         .where(
@@ -380,7 +390,7 @@ def finish(tx: Tx, run_id: int, now: datetime) -> bool:
                 else_=RunStatus.COMPLETED.value,
             ),
             reason=case(
-                (cancelled, runs.c.reason),
+                (cancelled, func.coalesce(runs.c.reason, CANCELLED)),
                 (everybody_failed, "every recipient failed"),
                 else_=None,
             ),

@@ -155,9 +155,9 @@ class SlotDecision:
 class Standing:
     """How far a schedule has been decided.
 
-    keys are those decided near and after the watermark, instants those of them that were claimed, days those that were
-    decided whole (claimed, held, or skipped by a person, where the rule had at most one slot a day); claimed counts
-    claimed slots.
+    keys are those decided near and after the watermark, instants those of them that were claimed, stretches those from
+    and until which many were decided in one row, days those that were decided whole (claimed, held, or skipped by a
+    person, where the rule had at most one slot a day); claimed counts claimed slots.
     """
 
     watermark: datetime
@@ -165,6 +165,7 @@ class Standing:
     claimed: int
     keys: frozenset[str]
     instants: frozenset[datetime]
+    stretches: frozenset[tuple[datetime, datetime]]
     days: frozenset[date]
 
     @property

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
-from sqlalchemy import Row, case, func, or_, select
+from sqlalchemy import Row, case, exists, func, or_, select
 
 from campaigns.model import InDoubtRule, Snapshot
+from delivery.decisions import BY_RULE, Action
 from delivery.model import (
     Counts,
     Decision,
@@ -19,7 +20,15 @@ from delivery.model import (
     RunStatus,
     SlotRow,
 )
-from delivery.tables import deliveries, has_doubts, has_untried, run_audiences, runs, slots
+from delivery.tables import (
+    decisions,
+    deliveries,
+    has_doubts,
+    has_untried,
+    run_audiences,
+    runs,
+    slots,
+)
 from foundation.errors import NotFound
 from storage.database import Tx
 
@@ -120,8 +129,14 @@ def failures(tx: Tx, run_ids: Collection[int]) -> dict[int, str]:
     """Return, of these runs that have ended, the schedules of those that mostly failed, each with what happened.
 
     Mostly: could not be carried out, or more recipients failed than did not, of those to whom it was tried. Cancelled
-    runs, and those for the missing of another, say nothing about a schedule.
+    runs, those for the missing of another, and those that a person has let go on after their end say nothing new
+    about a schedule.
     """
+    was_reopened = exists().where(
+        decisions.c.run_id == runs.c.id,
+        decisions.c.action == Action.RESEND,
+        decisions.c.by != BY_RULE,
+    )
     tried = runs.c.sent + runs.c.failed + runs.c.in_doubt
     query = select(
         runs.c.id,
@@ -134,6 +149,7 @@ def failures(tx: Tx, run_ids: Collection[int]) -> dict[int, str]:
         runs.c.id.in_(run_ids),
         runs.c.status.in_([RunStatus.COMPLETED, RunStatus.FAILED]),
         runs.c.origin != Origin.SEND_MISSING,
+        ~was_reopened,
         or_(runs.c.status == RunStatus.FAILED, 2 * runs.c.failed > tried),
     )
     found = {}

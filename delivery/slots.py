@@ -16,7 +16,7 @@ from storage.database import Tx, insert_into
 # A new tzdata release may move a slot that was decided to the other side of the watermark: its key is known this long.
 _KEYS_KNOWN = timedelta(days=2)
 
-_AGAIN = "#"
+FREED = "#"
 """Parts the key of a row whose name was set free, so that its time may run once more, from the row's number."""
 
 WALL = "wall:"
@@ -41,10 +41,17 @@ def standings(tx: Tx, schedule_ids: Collection[int], now: datetime) -> dict[int,
     )
     for schedule_id, key, at, decision, whole_day in tx.execute(near):
         keys.setdefault(schedule_id, set()).add(key)
-        if decision == Decision.CLAIMED and _AGAIN not in key:
+        if decision == Decision.CLAIMED and FREED not in key:
             instants.setdefault(schedule_id, set()).add(at)
         if whole_day:
             days.setdefault(schedule_id, set()).add(_day_of(key))
+    stretches: dict[int, set[tuple[datetime, datetime]]] = {}
+    many = select(slots.c.schedule_id, slots.c.key, slots.c.at, slots.c.until).where(
+        slots.c.until.is_not(None), slots.c.until > known_since
+    )
+    for schedule_id, key, at, until in tx.execute(many):
+        if FREED not in key:
+            stretches.setdefault(schedule_id, set()).add((at, until))
     return {
         r.schedule_id: Standing(
             watermark=r.watermark,
@@ -52,6 +59,7 @@ def standings(tx: Tx, schedule_ids: Collection[int], now: datetime) -> dict[int,
             claimed=r.claimed,
             keys=frozenset(keys.get(r.schedule_id, ())),
             instants=frozenset(instants.get(r.schedule_id, ())),
+            stretches=frozenset(stretches.get(r.schedule_id, ())),
             days=frozenset(days.get(r.schedule_id, ())),
         )
         for r in rows
@@ -99,7 +107,7 @@ def go_back(tx: Tx, now: datetime) -> None:
 
 def let_day_run_again(tx: Tx, schedule_id: int, day: date) -> None:
     """Let a day run again that was decided whole, because a person said so: even at the time it was decided for."""
-    again = slots.c.key + _AGAIN + cast(slots.c.id, String)
+    again = slots.c.key + FREED + cast(slots.c.id, String)
     tx.execute(
         update(slots)
         .where(

@@ -49,6 +49,13 @@ slots = Table(
     # One run for each slot: whoever comes second is refused.
     UniqueConstraint("schedule_id", "key"),
     Index(None, "schedule_id", "at"),  # serves: a schedule's past slots by page
+    # Serves: the stretches in which many were decided at once.
+    Index(
+        "ix_slots_until",
+        "until",
+        sqlite_where=text("until IS NOT NULL"),
+        postgresql_where=text("until IS NOT NULL"),
+    ),
     Index(
         "ix_slots_held",
         "schedule_id",

@@ -73,14 +73,22 @@ class Settings:
             raise Invalid(
                 [_explain(e["loc"], e["type"], e["msg"], e.get("ctx", {})) for e in error.errors()]
             ) from None
+        data_dir = texts.data_dir.expanduser().resolve()
+        state_dir = (texts.state_dir or _state_dir(environ)).expanduser().resolve()
+        if state_dir.is_relative_to(data_dir):
+            raise Invalid.field(
+                f"{PREFIX}STATE_DIR",
+                f"must be outside of the data directory {data_dir}, not {state_dir}: what is kept there has to survive"
+                " when the data directory is put back from a backup",
+            )
         return cls(
-            data_dir=texts.data_dir.expanduser().resolve(),
+            data_dir=data_dir,
             scheduler_check_interval=timedelta(seconds=texts.scheduler_check_interval),
             execution_buffer=timedelta(seconds=texts.execution_buffer),
             catch_up_window=timedelta(seconds=texts.catch_up_window),
             retry_delay=timedelta(seconds=texts.retry_delay),
             give_up_after=timedelta(seconds=texts.give_up_after),
-            state_dir=(texts.state_dir or _state_dir(environ)).expanduser().resolve(),
+            state_dir=state_dir,
             secret_key=texts.secret_key,
             public_url=texts.public_url,
             bootstrap_token=texts.bootstrap_token,

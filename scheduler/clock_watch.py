@@ -1,6 +1,7 @@
 """What a step of the clock means here: claims stop while it is doubted, and go back with it where it goes back."""
 
 from accounts import store as account_store
+from accounts import usage
 from delivery import ledger, slots
 from delivery.ledger import must_lead
 from foundation.log import log_for
@@ -8,6 +9,7 @@ from foundation.machine import clock_is_synchronised
 from scheduler.parts import SchedulerParts
 from scheduler.steady_clock import Found
 from storage import installation
+from storage.aliveness import newest_leader
 
 log = log_for(__name__)
 
@@ -15,10 +17,13 @@ log = log_for(__name__)
 def look_at_clock(parts: SchedulerParts) -> None:
     """Look whether the clock has jumped. The leader writes down what follows; every process looks for itself."""
     clock = parts.clock
+    epoch = parts.epoch()
     with parts.database.read() as tx:
         accepts = installation.read(tx).clock_accepts
+        leader = newest_leader(tx) if epoch is None else None
     found = clock.look(
         accepts=accepts,
+        leaders=leader.heartbeat_at if leader else None,
         window=parts.catch_up_window,
         is_synchronised=lambda: clock_is_synchronised() is True,
     )
@@ -29,25 +34,30 @@ def look_at_clock(parts: SchedulerParts) -> None:
         )
     elif found is not Found.NOTHING_NEW:
         log.warning("the clock is believed again", went_back=found is Found.WENT_BACK)
-    epoch = parts.epoch()
+    if found is Found.WENT_BACK:
+        parts.agenda.goes_back = True
     if epoch is not None:
-        _follow(parts, epoch, found)
+        _follow(parts, epoch)
 
 
-def _follow(parts: SchedulerParts, epoch: int, found: Found) -> None:
+def _follow(parts: SchedulerParts, epoch: int) -> None:
     step = parts.clock.step
     seconds = None if step is None else step.total_seconds()
     with parts.database.read() as tx:
         is_told = (installation.read(tx).clock_step_seconds is None) == (seconds is None)
-    if is_told and found is not Found.WENT_BACK:
+    goes_back = parts.agenda.goes_back and step is None
+    if is_told and not goes_back:
         return
     now = parts.clock.now()
     with parts.database.write(durable=True) as tx:
         must_lead(tx, epoch)
         installation.note_clock(tx, seconds)
-        if found is Found.WENT_BACK:
+        if goes_back:
             # What was decided stays decided, by its key. What lies ahead of the clock now was never in the future.
             slots.go_back(tx, now)
             ledger.go_back(tx, now)
             account_store.go_back(tx, now)
+            usage.go_back(tx, now)
+    if goes_back:
+        parts.agenda.goes_back = False
     parts.agenda.look_at = now

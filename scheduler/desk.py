@@ -30,6 +30,7 @@ from storage.database import Tx
 
 REQUEST_KEYS_KEPT = timedelta(hours=24)
 MOST_CALENDAR_ITEMS = 5000
+DELETED = "the schedule was deleted"
 log = log_for(__name__)
 
 _DEFINITION = tuple(f.name for f in fields(ScheduleFields))
@@ -122,6 +123,10 @@ def delete(parts: SchedulerParts, schedule_id: int, *, expected_version: int | N
                 run_id=run.id,
             )
         book.remove(schedule_id)
+        with parts.database.write(durable=True) as tx:
+            # Nobody could answer their question any more.
+            for slot_id, _ in slots.held(tx, schedule_id, through=None):
+                slots.release(tx, slot_id, Decision.SKIPPED, reason=DELETED, run_id=None)
 
 
 def pause(parts: SchedulerParts, schedule_id: int, *, note: str | None) -> Schedule:

@@ -179,6 +179,8 @@ def is_decided(schedule: Schedule, standing: Standing, slot: Slot) -> bool:
     """
     if slot.key in standing.keys or slot.at in standing.instants:
         return True
+    if any(first <= slot.at <= last for first, last in standing.stretches):
+        return True
     if schedule.schedule_type == ScheduleType.ONCE or not standing.days:
         return False
     return at_most_daily(schedule) and slot.local.date() in standing.days

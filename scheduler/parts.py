@@ -23,6 +23,7 @@ class Agenda:
     """
 
     stamp: object = None
+    goes_back: bool = True  # what lies ahead of the clock has yet to go back with it
     look_at: datetime | None = None
     slots: dict[int, tuple[object, Slot | None]] = field(default_factory=dict)
     waiting: set[tuple[int, str]] = field(default_factory=set)

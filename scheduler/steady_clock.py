@@ -95,12 +95,18 @@ class SteadyClock:
         return now - expected if self._doubt or now - expected > LARGEST_STEP else None
 
     def look(
-        self, *, accepts: int, window: timedelta, is_synchronised: Callable[[], bool]
+        self,
+        *,
+        accepts: int,
+        window: timedelta,
+        is_synchronised: Callable[[], bool],
+        leaders: datetime | None = None,
     ) -> Found:
         """Look whether the clock has jumped, or can be believed again.
 
         accepts: how often a person has said that it is right. A step shorter than the window is believed after ten
-        minutes, a longer one only where the system calls its clock synchronised.
+        minutes, a longer one only where the system calls its clock synchronised. leaders is the last time that the
+        leader has believed, for a process that stands by: it believes what the leader does.
         """
         now, elapsed = self.inner.now(), self.inner.elapsed()
         step = now - self._base.expected(elapsed)
@@ -113,7 +119,8 @@ class SteadyClock:
         if doubt.accepts < 0:  # since the start: what was accepted before it does not count
             self._doubt = _Doubt(doubt.step, doubt.since, accepts)
             return Found.JUMPED
-        if abs(step) <= LARGEST_STEP or accepts > doubt.accepts:
+        is_leaders = leaders is not None and abs(now - leaders) <= LARGEST_STEP
+        if abs(step) <= LARGEST_STEP or accepts > doubt.accepts or is_leaders:
             return self._believe(now, elapsed, step, Found.BELIEVED_AGAIN)
         if abs(step - doubt.step) > _JITTER:
             self._doubt = _Doubt(step, elapsed, accepts)  # it has jumped again

@@ -20,6 +20,7 @@ from storage.metadata import Instant, metadata
 LEASES = "leases"
 """The sequence that numbers leases."""
 
+_MINUTES = "minutes"
 _HEARTBEATS = "heartbeats"
 
 epochs = Table(
@@ -56,10 +57,14 @@ class Leader:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counts:
-    """What only ever grows in a ledger that was not rolled back: starts and leases are fsynced, heartbeats are not."""
+    """What only ever grows in a ledger that was not rolled back.
+
+    Starts, leases and minutes (of leading) are fsynced, heartbeats are not.
+    """
 
     starts: int
     leases: int
+    minutes: int
     heartbeats: int
 
 
@@ -68,6 +73,7 @@ def counts(tx: Tx) -> Counts:
     return Counts(
         starts=current_epoch(tx),
         leases=sequence.last_id(tx, LEASES) or 0,
+        minutes=sequence.last_id(tx, _MINUTES) or 0,
         heartbeats=sequence.last_id(tx, _HEARTBEATS) or 0,
     )
 
@@ -75,6 +81,7 @@ def counts(tx: Tx) -> Counts:
 def go_beyond(tx: Tx, known: Counts) -> None:
     """See to it that no lease or heartbeat gets a number that a ledger knew which was rolled back since."""
     sequence.reserve(tx, LEASES, at_least=known.leases)
+    sequence.reserve(tx, _MINUTES, at_least=known.minutes)
     sequence.reserve(tx, _HEARTBEATS, at_least=known.heartbeats)
 
 
@@ -85,6 +92,7 @@ def raise_epoch(
     machine_id: str | None,
     pid: int,
     now: datetime,
+    elapsed: timedelta | None = None,
     beyond: int = 0,
 ) -> int:
     """Begin a new leadership and return its epoch, a number above all that were, and above beyond."""
@@ -97,6 +105,7 @@ def raise_epoch(
             pid=pid,
             started_at=now,
             heartbeat_at=now,
+            heartbeat_elapsed=None if elapsed is None else elapsed.total_seconds(),
             stopped_cleanly=False,
         )
         .returning(epochs.c.epoch)
@@ -146,6 +155,11 @@ def beat(tx: Tx, epoch: int, *, now: datetime, elapsed: timedelta) -> None:
         .where(epochs.c.epoch == epoch)
         .values(heartbeat_at=now, heartbeat_elapsed=elapsed.total_seconds())
     )
+
+
+def count_minute(tx: Tx) -> None:
+    """Count a minute of leading, in a durable transaction: a ledger that has lost one was rolled back."""
+    sequence.next_id(tx, _MINUTES)
 
 
 def note_tick(tx: Tx, epoch: int, now: datetime) -> None:

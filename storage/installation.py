@@ -91,6 +91,9 @@ def mark_backup(tx: Tx, now: datetime) -> None:
 
 def doubt(tx: Tx, reason: str, *, spares_send: bool, now: datetime) -> None:
     """Hold this directory for a person, for this reason; the mark of a backup has done its work then."""
+    here = read(tx)
+    if here.doubted_reason is not None and not here.doubt_spares_send and spares_send:
+        return  # what is known already is worse, and nobody has said go on
     _set(
         tx,
         doubted_reason=reason,

@@ -54,7 +54,7 @@ def doubt_about(evidence: Evidence) -> Doubt | None:
         return None
     if last.machine_id and evidence.machine_id and last.machine_id != evidence.machine_id:
         return _firm("This data directory was moved or copied here from another machine.")
-    silence = evidence.now - last.heartbeat_at
+    silence = abs(evidence.now - last.heartbeat_at)
     if _agrees(evidence) or last.stopped_cleanly or silence <= evidence.window:
         return None
     return Doubt(
@@ -70,6 +70,7 @@ def highest(evidence: Evidence) -> Counts:
     return Counts(
         starts=max(c.starts for c in known),
         leases=max(c.leases for c in known),
+        minutes=max(c.minutes for c in known),
         heartbeats=max(c.heartbeats for c in known),
     )
 
@@ -82,7 +83,7 @@ def _is_above(witness: Witnessed | None, evidence: Evidence) -> bool:
     if witness is None:
         return False
     seen, ledger = witness.counts, evidence.ledger
-    if seen.starts > ledger.starts or seen.leases > ledger.leases:
+    if seen.starts > ledger.starts or seen.leases > ledger.leases or seen.minutes > ledger.minutes:
         return True
     # Heartbeats are not fsynced: after the machine's death the ledger may have lost some that the witness kept.
     on_this_boot = witness.boot_id is not None and witness.boot_id == evidence.boot_id

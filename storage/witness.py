@@ -109,6 +109,7 @@ class Witness:
             "boot_id": boot_id,
             "starts": counts.starts,
             "leases": counts.leases,
+            "minutes": counts.minutes,
             "heartbeats": counts.heartbeats,
             "was_hurt": self._was_hurt,
         }
@@ -166,6 +167,7 @@ def _read(path: Path, name: str) -> Witnessed | None:
             counts=Counts(
                 starts=int(said["starts"]),
                 leases=int(said["leases"]),
+                minutes=int(said["minutes"]),
                 heartbeats=int(said["heartbeats"]),
             ),
             boot_id=said["boot_id"],

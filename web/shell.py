@@ -190,7 +190,7 @@ def _banners(
             action="Look and decide" if len(in_doubt) == 1 else f"Look at run {newest}",
             path=f"/runs/{newest}/in-doubt",
         )
-    held = slots.schedules_with_held(tx)
+    held = slots.schedules_with_held(tx) & {schedule.id for schedule in house.store.read()}
     if held and here.doubted_reason is None:
         yield Banner(
             kind="warn",

@@ -58,6 +58,13 @@ def upgrade() -> None:
             sqlite_where=sa.text("family IS NOT NULL"),
             postgresql_where=sa.text("family IS NOT NULL"),
         )
+    with op.batch_alter_table("slots", schema=None) as batch_op:
+        batch_op.create_index(
+            "ix_slots_until",
+            ["until"],
+            sqlite_where=sa.text("until IS NOT NULL"),
+            postgresql_where=sa.text("until IS NOT NULL"),
+        )
     # What was sent again before decisions were kept: only the rule could have done it.
     op.execute(
         "INSERT INTO decisions (run_id, delivery_id, action, by, at)"

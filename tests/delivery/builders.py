@@ -19,11 +19,11 @@ from audience import store as audience_store
 from audience.model import NewRecipient, SuppressionReason
 from audience.suppressions import add as suppress
 from campaigns.model import InDoubtRule, Snapshot
-from delivery import control, leases, ledger, reads
+from delivery import control, leases, ledger, reads, slots
 from delivery.dispatcher import Dispatcher
 from delivery.leases import Leased
 from delivery.ledger import NewRun
-from delivery.model import Delivery, Origin, Run, RunStatus
+from delivery.model import Decision, Delivery, Origin, Run, RunStatus, SlotDecision
 from delivery.outcome import Outcome, Patience
 from delivery.recovery import recover
 from delivery.tables import deliveries
@@ -35,6 +35,7 @@ from mail.transport import Timeouts, Transport
 from storage.aliveness import Counts, epochs_of_boot, raise_epoch
 from storage.database import Database
 from storage.sealed import SecretKey
+from storage.sequence import next_id
 from tests.builders import a_database
 from tests.fake_clock import FakeClock
 
@@ -133,14 +134,19 @@ class Books:
             suppress(tx, email, SuppressionReason.UNSUBSCRIBED, self.now)
 
     def claim(self, *audience_ids: int, **changes: Any) -> int:
-        """Claim a run over these audiences; return its id. Changes are of the snapshot, or waits_for."""
+        """Claim a slot over these audiences, each a minute after the last; return the run's id.
+
+        Changes are of the snapshot, or waits_for.
+        """
         waits_for = changes.pop("waits_for", None)
         schedule_id = changes.pop("schedule_id", 1)
         with self.database.write(durable=True) as tx:
+            number = next_id(tx, "slots of the test") - 1
+            slot = SLOT + timedelta(minutes=number)
             new = NewRun(
                 schedule_id=schedule_id,
                 campaign_id=1,
-                slot=SLOT,
+                slot=slot,
                 zone="Europe/Berlin",
                 origin=Origin.SLOT,
                 request_key=None,
@@ -149,7 +155,17 @@ class Books:
                 recipient_ceiling=audience_store.highest_recipient_id(tx, audience_ids),
                 waits_for=waits_for,
             )
-            return ledger.claim(tx, new, epoch=self.epoch, now=self.now)
+            run_id = ledger.claim(tx, new, epoch=self.epoch, now=self.now)
+            row = SlotDecision(
+                key=f"slot {number}",
+                at=slot,
+                local=slot.isoformat(),
+                decision=Decision.CLAIMED,
+                reason=None,
+                whole_day=False,
+            )
+            slots.write(tx, schedule_id, row, run_id=run_id, epoch=self.epoch, now=self.now)
+            return run_id
 
     def materialise(self, run_id: int, *, rows: int = 5000) -> int:
         """Make all deliveries; return in how many pieces."""

@@ -249,19 +249,22 @@ def test_somebody_who_had_it_from_two_runs_of_a_family_is_a_duplicate(tmp_path: 
 
 def test_a_slot_that_two_runs_have_is_told(tmp_path: Path) -> None:
     with books(tmp_path) as b:
-        first, second = ended(b, {ANN: SENT}), ended(b, {BEN: SENT})
+        first = ended(b, {ANN: SENT})
+        ended(b, {BEN: SENT})
         assert certified(b, first).holds
 
-        tamper(
-            b,
-            *(
-                "INSERT INTO slots (schedule_id, key, at, local, slots, decision, whole_day, run_id, epoch, decided_at)"
-                f" SELECT 1, 'k{run}', slot, '', 1, 'claimed', 0, id, 1, claimed_at FROM runs WHERE id = {run}"
-                for run in (first, second)
-            ),
-        )
+        tamper(b, f"UPDATE slots SET at = (SELECT slot FROM runs WHERE id = {first})")
 
         assert broken(certified(b, first)) == [SLOT_ONCE]
+
+
+def test_a_run_whose_slot_was_never_claimed_is_told(tmp_path: Path) -> None:
+    with books(tmp_path) as b:
+        run_id = ended(b, {ANN: SENT})
+
+        tamper(b, "DELETE FROM slots")
+
+        assert broken(certified(b, run_id)) == [SLOT_ONCE]
 
 
 def test_the_hash_is_of_the_ledger_alone_and_of_all_of_it(tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ def an_item(**changes: Any) -> Leased:
         "attempts": 0,
         "first_attempt_at": None,
         "message_id": None,
+        "claimed_at": datetime(2026, 3, 2, 8, tzinfo=UTC),
         "is_repeat": False,
         "name": "Ann Ångström",
         "attributes": {"city": "Köln"},

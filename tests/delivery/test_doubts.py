@@ -8,11 +8,13 @@ import pytest
 
 from accounts import store as account_store
 from campaigns.model import InDoubtRule
-from delivery import ledger, reads, slots
+from delivery import doubts, ledger, reads, slots
+from delivery.decisions import Action
 from delivery.model import DeliveryStatus
+from delivery.outcome import InDoubt, Sent
 from foundation.clock import SystemClock
 from foundation.errors import Conflict, Invalid, NotFound
-from tests.delivery.builders import BY, books, sending, until, until_finished
+from tests.delivery.builders import BY, a_reply, books, sending, until, until_finished
 from tests.delivery.decided import (
     DOUBT,
     REFUSED,
@@ -346,3 +348,24 @@ def test_a_decision_while_the_run_is_on_its_way_is_sent_with_the_others(tmp_path
 
         assert b.statuses(run_id) == {"sent": 3}
         assert len(server.messages) == 4
+
+
+def test_a_cancelled_run_ends_as_cancelled_again(tmp_path: Path) -> None:
+    with books(tmp_path) as b:
+        account = b.account()
+        run_id = b.running(people=3)
+        [item] = b.lease(run_id, account, limit=1)
+        b.begin(item)
+        b.cancel(run_id)
+        b.record(item, InDoubt("gone"), begun=True)
+        b.finish(run_id)
+
+        with b.database.write(durable=True) as tx:
+            doubts.resolve(tx, run_id, Action.RESEND, emails=None, before=None, by=BY, now=b.now)
+        [again] = b.lease(run_id, account, limit=1)
+        b.begin(again)
+        b.record(again, Sent(a_reply(250)), begun=True)
+        b.finish(run_id)
+
+        run = b.run(run_id)
+        assert (run.status, run.reason) == ("cancelled", "cancelled by a person")

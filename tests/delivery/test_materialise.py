@@ -181,3 +181,20 @@ def test_each_piece_is_found_along_an_index(tmp_path: Path) -> None:
 def make_one_piece(ledger: Books, run_id: int, *, rows: int) -> None:
     with ledger.database.write(durable=True) as tx:
         runs.materialise(tx, run_id, rows=rows, now=ledger.now)
+
+
+def test_a_run_waits_for_every_older_one_with_untried_people_not_only_for_the_newest(
+    tmp_path: Path,
+) -> None:
+    with books(tmp_path) as b:
+        first, newest = b.running(people=2), b.claim(b.audience("x@example.com"))
+        waiting = b.claim(b.audience("y@example.com"), waits_for=newest)
+        b.materialise(newest)
+        b.materialise(waiting)
+        b.start(newest)
+        b.cancel(newest)
+
+        assert not b.start(waiting)
+
+        b.cancel(first)
+        assert b.start(waiting)

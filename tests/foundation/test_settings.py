@@ -96,3 +96,14 @@ def test_a_secret_is_never_repeated() -> None:
         Settings.load({"SENDONCE_DATABASE_URL": "postgresql://ann:hunter2@db/x"})
 
     assert "hunter2" not in str(refused.value)
+
+
+@pytest.mark.parametrize("inside", ["data", "data/state", "data/a/b"])
+def test_a_state_folder_inside_the_data_directory_is_refused(tmp_path: Path, inside: str) -> None:
+    with pytest.raises(Invalid, match="must be outside of the data directory"):
+        Settings.load(
+            {
+                "SENDONCE_DATA_DIR": str(tmp_path / "data"),
+                "SENDONCE_STATE_DIR": str(tmp_path / inside),
+            }
+        )

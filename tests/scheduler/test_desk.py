@@ -23,7 +23,7 @@ def test_a_one_time_schedule_in_the_past_is_refused(tmp_path: Path) -> None:
         office.schedule("2026-03-02T07:59", schedule_type=ScheduleType.ONCE)
 
 
-@pytest.mark.parametrize("milliseconds", (300, 500, 700, 900))
+@pytest.mark.parametrize("milliseconds", [300, 500, 700, 900])
 def test_a_one_time_schedule_that_was_taken_runs_however_long_it_took_to_write_down(
     tmp_path: Path, milliseconds: int
 ) -> None:

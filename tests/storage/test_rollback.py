@@ -10,7 +10,7 @@ from storage.rollback import Evidence, doubt_about, highest
 from storage.witness import Witnessed
 from tests.builders import NOON
 
-LEDGER = Counts(starts=3, leases=40, heartbeats=500)
+LEDGER = Counts(starts=3, leases=40, minutes=5, heartbeats=500)
 HOURS_AGO = NOON - timedelta(hours=5)
 
 
@@ -60,7 +60,7 @@ def test_an_ordinary_crash_goes_on_however_late_where_the_witness_agrees() -> No
 
 
 @pytest.mark.parametrize("which", ["outer", "inner"])
-@pytest.mark.parametrize("count", ["starts", "leases", "heartbeats"])
+@pytest.mark.parametrize("count", ["starts", "leases", "minutes", "heartbeats"])
 def test_a_witness_above_the_ledger_has_seen_a_later_one(which: str, count: str) -> None:
     above = replace(LEDGER, **{count: getattr(LEDGER, count) + 1})
 
@@ -112,12 +112,19 @@ def test_without_a_witness_a_short_silence_and_a_clean_stop_go_on() -> None:
 
 def test_a_directory_that_nobody_has_led_yet_is_not_doubted() -> None:
     assert (
-        reason(last=None, outer=None, inner=None, ledger=Counts(starts=0, leases=0, heartbeats=0))
+        reason(
+            last=None,
+            outer=None,
+            inner=None,
+            ledger=Counts(starts=0, leases=0, minutes=0, heartbeats=0),
+        )
         == ""
     )
 
 
 def test_numbers_that_anybody_has_seen_are_not_used_again() -> None:
-    seen = Counts(starts=9, leases=1, heartbeats=800)
+    seen = Counts(starts=9, leases=1, minutes=5, heartbeats=800)
 
-    assert highest(evidence(inner=a_testimony(seen))) == Counts(starts=9, leases=40, heartbeats=800)
+    assert highest(evidence(inner=a_testimony(seen))) == Counts(
+        starts=9, leases=40, minutes=5, heartbeats=800
+    )

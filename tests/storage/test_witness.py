@@ -7,7 +7,7 @@ import pytest
 from storage.aliveness import Counts
 from storage.witness import Witness, Witnessed
 
-COUNTS = Counts(starts=1, leases=22, heartbeats=333)
+COUNTS = Counts(starts=1, leases=22, minutes=5, heartbeats=333)
 
 
 def a_witness(folder: Path, *, data: str = "data", name: str = "a1b2") -> Witness:
@@ -28,7 +28,7 @@ def test_what_was_written_is_read_by_the_next_process_from_both_places(tmp_path:
 def test_a_shorter_record_leaves_nothing_of_a_longer_one(tmp_path: Path) -> None:
     witness = a_witness(tmp_path)
     witness.hold()
-    witness.write(Counts(starts=10**9, leases=10**9, heartbeats=10**9), boot_id="b" * 60)
+    witness.write(Counts(starts=10**9, leases=10**9, minutes=5, heartbeats=10**9), boot_id="b" * 60)
 
     witness.write(COUNTS, boot_id=None)
 
