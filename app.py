@@ -31,6 +31,7 @@ from ops.proof import proof as print_and_check
 from ops.restore import restore as restore_from
 from ops.serve import serve as serve_until_stopped
 from storage.replacement import refuse_unfinished
+from web.reloader import stop_patiently
 from web.server import build_flask
 
 # gunicorn takes this status of a worker for "the application can't be loaded" and gives up, instead of trying for ever.
@@ -49,7 +50,9 @@ def create_app() -> Flask:
         settings = _settings()
         url = first_start.url_of_this_process()
         sendonce = assemble(replace(settings, public_url=settings.public_url or url))
-        if not _is_reloader_parent():
+        if _is_reloader_parent():
+            stop_patiently()
+        else:
             sendonce.start()
             link = first_start.link(sendonce, url or sendonce.public_url)
             if link is not None:

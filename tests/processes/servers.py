@@ -27,6 +27,11 @@ _URL = re.compile(rb"http://127\.0\.0\.1:([0-9]+)")
 T = TypeVar("T")
 
 
+def gunicorn(*, workers: int) -> Sequence[str]:
+    """Return the command that serves with so many workers."""
+    return tuple(str(workers) if word == "4" else word for word in GUNICORN)
+
+
 def environment(folder: Path, **settings: str) -> dict[str, str]:
     """Return an environment in which nothing is set for Sendonce but this, all of it in the folder."""
     outside = {k: v for k, v in os.environ.items() if not k.startswith(("SENDONCE_", "FLASK_"))}
