@@ -121,7 +121,8 @@ class _Reader:
         self._skip_padding(size)
         for member in manifest.members:
             self._member(member)
-        rest = self.source.read(tarfile.RECORDSIZE + 1)
+        # Two blocks of zeros, and as many more as fill the record: where one block was left, almost a whole one.
+        rest = self.source.read(tarfile.RECORDSIZE + 2 * tarfile.BLOCKSIZE)
         is_end = len(rest) >= 2 * tarfile.BLOCKSIZE and self.source.tell() % tarfile.RECORDSIZE == 0
         if not is_end or rest.strip(b"\0"):
             raise _Broken("it does not end where its manifest says")

@@ -145,9 +145,11 @@ def test_it_is_one_moment_while_others_write_all_the_time(tmp_path: Path) -> Non
 
         writing = threading.Thread(target=write)
         writing.start()
-        backup(house.settings, tmp_path / "backup.tar")
-        stop.set()
-        writing.join()
+        try:
+            backup(house.settings, tmp_path / "backup.tar")
+        finally:
+            stop.set()
+            writing.join()
     restore(settings_for(tmp_path / "there"), tmp_path / "backup.tar")
 
     there = Database(tmp_path / "there" / "data" / "sendonce.db")

@@ -23,10 +23,10 @@ NOTHING = {"size_bytes": 0, "sha256": hashlib.sha256().hexdigest()}
 Change = Callable[[dict[str, Any], list[tuple[tarfile.TarInfo, bytes]]], None]
 
 
-def an_archive(folder: Path) -> Path:
+def an_archive(folder: Path, **content: bytes) -> Path:
     parts = folder / "parts"
-    parts.mkdir()
-    for name, data in CONTENT.items():
+    parts.mkdir(parents=True)
+    for name, data in (CONTENT | content).items():
         (parts / name).write_bytes(data)
     manifest = Manifest(
         version="0.1.0",
@@ -64,6 +64,14 @@ def a_member(name: str, data: bytes = b"", **fields: Any) -> tuple[tarfile.TarIn
     for field, value in fields.items():
         setattr(info, field, value)
     return info, data
+
+
+def test_one_of_any_size_is_whole(tmp_path: Path) -> None:
+    # The zeros at the end are of another length for each of these, and then begin anew.
+    for blocks in range(tarfile.RECORDSIZE // tarfile.BLOCKSIZE):
+        archive = an_archive(tmp_path / str(blocks), secret_key=bytes(512 * blocks))
+
+        assert unpack(archive).has("secret_key")
 
 
 def test_what_went_in_comes_out_readable_by_its_owner_only(tmp_path: Path) -> None:
