@@ -1,5 +1,6 @@
 """Brings the database's tables to what this program needs, by Alembic, at every start."""
 
+import functools
 from pathlib import Path
 
 from alembic import command
@@ -19,9 +20,9 @@ def migrate(database: Database) -> None:
 
     Raises Unavailable when the database was made by a newer program.
     """
-    config = _config()
-    if revision_of(database) == ScriptDirectory.from_config(config).get_current_head():
+    if revision_of(database) == _newest():
         return
+    config = _config()
     with database.write(durable=True) as tx:
         config.attributes["connection"] = tx
         try:
@@ -45,6 +46,12 @@ def knows(revision: str) -> bool:
     """Say whether this program has the migration: a database of a newer program has come to one that it has not."""
     scripts = ScriptDirectory.from_config(_config()).walk_revisions()
     return revision in {script.revision for script in scripts}
+
+
+@functools.cache
+def _newest() -> str | None:
+    # Reading all scripts takes longer than the rest of a start.
+    return ScriptDirectory.from_config(_config()).get_current_head()
 
 
 def _config() -> Config:
