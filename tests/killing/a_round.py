@@ -96,7 +96,7 @@ class Round:
             recipients=people,
             max_connections=CONNECTIONS,
         )
-        return a_schedule(self._servers[0], campaign_id, seconds=0)
+        return a_schedule(self._servers[0], campaign_id, seconds=1)
 
     def _moments(self, recipients: int, kills: int) -> list[int]:
         """Return after how many messages to kill: once in each of as many parts of the sending, but for its end."""
@@ -129,7 +129,8 @@ class Round:
         server.kill()
         self._servers.remove(server)
         self._servers.append(Server(APP, self._folder, **SETTINGS))
-        return ledger.leader().epoch
+        # As it was before the kill: a stand-by may lead already.
+        return leader.epoch
 
     def _kill_worker(self, ledger: Ledger) -> int:
         leader = wait_until(lambda: _living(ledger.leader()), "a worker leads")
