@@ -175,9 +175,8 @@ def test_a_damaged_database_is_a_sentence_wherever_it_is_met(
     database.checkpoint()
     database.close()
     sound = database.path.read_bytes()
-    database.path.write_bytes(
-        sound[:damaged_from] + b"\xa5" * 60_000 + sound[damaged_from + 60_000 :]
-    )
+    # To its end: where a table lies in the file depends on which others there are.
+    database.path.write_bytes(sound[:damaged_from].ljust(len(sound), b"\xa5"))
 
     with pytest.raises(Unavailable, match="put back a backup"):
         count_up(database)
