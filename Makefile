@@ -42,7 +42,7 @@ kill:
 	KILL_ROUNDS=$${KILL_ROUNDS:-300} KILL_RECIPIENTS=$${KILL_RECIPIENTS:-2000} $(PYTHON) -m pytest -q tests/killing
 
 all:
-	$(PYTHON) -m pytest -q -n 3
+	$(PYTHON) -m pytest -q -n 4
 
 check:
 	$(PYTHON) -m ruff format --check .

@@ -231,5 +231,5 @@ def _undisturbed(schedule: Schedule) -> Schedule:
     return replace(cancelled(schedule), status=Status.PENDING)
 
 
-History.TestCase.settings = settings(max_examples=60, stateful_step_count=15, deadline=None)
+History.TestCase.settings = settings(max_examples=30, stateful_step_count=15, deadline=None)
 TestHistory = History.TestCase

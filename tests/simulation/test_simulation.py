@@ -18,7 +18,7 @@ from tests.simulation.history import History
 from tests.simulation.world import a_world
 
 MEMORY = Path("/dev/shm")  # nothing waits for a disk
-HISTORIES = 25
+HISTORIES = 20
 AT_ONCE = 200
 
 
