@@ -375,6 +375,10 @@ class Lane:
                 refused_ids=list(refused),
             )
         )
+        # In the same commit, not when the leasing thread sees the pause: by then many more may be refused.
+        goes = [w for w in self._queue if w.item.run_id == run_id]
+        self._queue = deque(w for w in self._queue if w.item.run_id != run_id)
+        self._give_back(goes)
 
     def _give_back_queue(self) -> None:
         goes, self._queue = list(self._queue), deque()
