@@ -95,12 +95,14 @@ def test_the_rate_is_kept(tmp_path: Path) -> None:
     with books(tmp_path, clock) as b, ScriptedServer() as server:
         server.script["end"] = [Call(lambda: times.append(clock.elapsed())), b"250 ok\r\n"]
         run_id = run_through(b, server, people=30, rate_per_second=10, max_connections=4)
+        # From before the first is let go: a connection that opens slowly makes the first arrive late, and no other.
+        began = clock.elapsed()
         with sending(b):
             until_finished(b, run_id)
 
         # Ten at once after a quiet time, and then one every tenth of a second.
-        took = (max(times) - min(times)).total_seconds()
-        assert 1.2 < took < 4
+        took = (max(times) - began).total_seconds()
+        assert 1.8 < took < 4
         assert len(times) == 30
 
 
