@@ -27,24 +27,22 @@ from sqlalchemy import (
     case,
     exists,
     func,
-    or_,
     select,
     type_coerce,
 )
 
 from accounts import store as account_store
 from audience.tables import recipients
-from delivery import decisions
+from delivery import decisions, reads
 from delivery.decisions import Action, MadeDecision
 from delivery.ledger import content_sha256
-from delivery.model import Counts, Decision, DeliveryStatus, Origin, RunStatus
+from delivery.model import COUNTERS, Counts, Decision, DeliveryStatus, Origin, RunStatus
 from delivery.slots import FREED
 from delivery.tables import deliveries, run_audiences, runs, slots
 from foundation.errors import NotFound
 from storage.database import Tx
 
 _PIECE = 2000
-_COUNTERS = ("recipients", "queued", "sending", "sent", "failed", "skipped", "in_doubt")
 _UNDECIDED = (DeliveryStatus.QUEUED, DeliveryStatus.SENDING)
 _ON_A_LINE = (
     "email",
@@ -124,7 +122,7 @@ def certify(tx: Tx, run_id: int, now: datetime) -> Certificate:
     made = decisions.list_decisions(tx, run_id)
     content = _content(run.content)
     ledger = _read_ledger(tx, run_id, made)
-    family = _family(tx, run)
+    family = reads.family(tx, run_id)
     twice = _rows_too_many(tx, run_id)
     had_it = _had_it_elsewhere(tx, run_id, family)
     lost = _without_a_row(tx, run)
@@ -293,12 +291,6 @@ def _outcomes(counted: Counter[str]) -> Counts:
     )
 
 
-def _family(tx: Tx, run: Row[Any]) -> list[int]:
-    first = run.id if run.family is None else run.family
-    query = select(runs.c.id).where(or_(runs.c.id == first, runs.c.family == first))
-    return list(tx.execute(query).scalars())
-
-
 def _rows_too_many(tx: Tx, run_id: int) -> int:
     query = select(func.count(), func.count(deliveries.c.address_key.distinct())).where(
         deliveries.c.run_id == run_id
@@ -388,7 +380,7 @@ def _check_content(run: Row[Any], content: Mapping[str, Any]) -> Check:
 def _check_counters(run: Row[Any], outcomes: Counts) -> Check:
     wrong = [
         f"{name} says {getattr(run, name)}, the rows {getattr(outcomes, name)}"
-        for name in _COUNTERS
+        for name in COUNTERS
         if getattr(run, name) != getattr(outcomes, name)
     ]
     return Check(

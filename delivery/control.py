@@ -3,13 +3,26 @@
 by: who does it; noted with the run, unless there was nothing to change.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from delivery import decisions, ledger, reads
 from delivery.decisions import Action
 from delivery.model import Run, RunStatus
 from foundation.errors import Conflict
 from storage.database import Tx
+
+REQUEST_KEYS_KEPT = timedelta(hours=24)
+
+
+def run_of_request(tx: Tx, schedule_id: int, request_key: str | None, now: datetime) -> Run | None:
+    """Return the run that was made under this Idempotency-Key; one that is older than 24 hours sets its key free."""
+    if request_key is None:
+        return None
+    earlier = reads.run_of_request(tx, schedule_id, request_key)
+    if earlier is not None and now - earlier.claimed_at > REQUEST_KEYS_KEPT:
+        ledger.free_request_key(tx, earlier.id)
+        return None
+    return earlier
 
 
 def pause(tx: Tx, run_id: int, now: datetime, *, by: str) -> Run:

@@ -35,6 +35,7 @@ from delivery.decisions import Action
 from delivery.model import DeliveryStatus, Origin, RunStatus
 from delivery.outcome import LONGEST_DELAY
 from delivery.tables import (
+    NEW_DELIVERY,
     decisions,
     deliveries,
     has_untried,
@@ -155,7 +156,7 @@ def materialise(tx: Tx, run_id: int, *, rows: int, now: datetime) -> bool:
     # One person on two lists gets one email: the second row is refused by the unique key.
     made = tx.execute(
         insert_into(tx, deliveries)
-        .from_select(_COLUMNS, _piece(run, audience_ids, upper, now))
+        .from_select(NEW_DELIVERY, _piece(run, audience_ids, upper, now))
         .on_conflict_do_nothing()
         .returning(deliveries.c.status)
     ).scalars()
@@ -201,24 +202,10 @@ def _end_of_piece(
     return upper
 
 
-_COLUMNS = (
-    "run_id",
-    "recipient_id",
-    "email",
-    "address_key",
-    "status",
-    "reason",
-    "attempts",
-    "resends",
-    "next_attempt_at",
-    "updated_at",
-)
-
-
 def _piece(
     run: Row[*tuple[Any, ...]], audience_ids: Sequence[int], upper: int, now: datetime
 ) -> Select[Any]:
-    """Return the deliveries to be made, in the order of _COLUMNS."""
+    """Return the deliveries to be made, in the order of NEW_DELIVERY."""
     cancelled = literal(value=run.status == RunStatus.CANCELLED)
     instant = deliveries.c.updated_at.type
     return (

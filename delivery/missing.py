@@ -5,7 +5,7 @@ sent, none of the others sends.
 """
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
@@ -24,32 +24,19 @@ from sqlalchemy import (
 
 from accounts import store as account_store
 from audience.tables import recipients, suppressions
-from delivery import decisions, ledger, reads, slots
+from delivery import control, decisions, reads, slots
 from delivery.decisions import Action
-from delivery.model import DeliveryStatus, Origin, Run, RunStatus
-from delivery.tables import deliveries, runs
+from delivery.model import COUNTERS, DeliveryStatus, Origin, Run, RunStatus
+from delivery.tables import NEW_DELIVERY, deliveries, runs
 from foundation.errors import Conflict, NotFound
 from storage.database import Tx
 
-_KEYS_KEPT = timedelta(hours=24)
 _MAY_HAVE_IT = (
     DeliveryStatus.SENT,
     DeliveryStatus.IN_DOUBT,
     DeliveryStatus.QUEUED,
     DeliveryStatus.LEASED,
     DeliveryStatus.SENDING,
-)
-_COLUMNS = (
-    "run_id",
-    "recipient_id",
-    "email",
-    "address_key",
-    "status",
-    "reason",
-    "attempts",
-    "resends",
-    "next_attempt_at",
-    "updated_at",
 )
 _AS_BEFORE = (
     "schedule_id",
@@ -66,7 +53,7 @@ def count_missing(tx: Tx, run_id: int) -> int:
 
     Raises NotFound.
     """
-    return _count(tx, run_id, _family(tx, _source(tx, run_id)))
+    return _count(tx, run_id, reads.family(tx, _source(tx, run_id).id))
 
 
 def send_missing(
@@ -81,10 +68,10 @@ def send_missing(
     source = _source(tx, run_id)
     # In the key space of the schedule, where a run-now may have the same.
     key = None if request_key is None else f"missing of {run_id}: {request_key}"
-    earlier = _run_of_request(tx, source.schedule_id, key, now)
+    earlier = control.run_of_request(tx, source.schedule_id, key, now)
     if earlier is not None:
         return earlier
-    family = _family(tx, source)
+    family = reads.family(tx, run_id)
     _refuse_unfinished(tx, family)
     count = _count(tx, run_id, family)
     if not count:
@@ -105,26 +92,11 @@ def send_missing(
     return reads.run(tx, new_id)
 
 
-def _run_of_request(tx: Tx, schedule_id: int, key: str | None, now: datetime) -> Run | None:
-    earlier = None if key is None else reads.run_of_request(tx, schedule_id, key)
-    if earlier is not None and now - earlier.claimed_at > _KEYS_KEPT:
-        ledger.free_request_key(tx, earlier.id)
-        return None
-    return earlier
-
-
 def _source(tx: Tx, run_id: int) -> Row[Any]:
     row = tx.execute(select(runs).where(runs.c.id == run_id)).one_or_none()
     if row is None:
         raise NotFound(f"There is no run {run_id}.")
     return row
-
-
-def _family(tx: Tx, source: Row[Any]) -> list[int]:
-    """Return all runs that were made from one another with this one."""
-    first = _first(source)
-    query = select(runs.c.id).where(or_(runs.c.id == first, runs.c.family == first))
-    return list(tx.execute(query).scalars())
 
 
 def _first(source: Row[Any]) -> int:
@@ -183,12 +155,11 @@ def _is_missing(run_id: int, family: Sequence[int]) -> ColumnElement[bool]:
 
 
 def _claim(tx: Tx, source: Row[Any], *, request_key: str | None, epoch: int, now: datetime) -> int:
-    counters = ("recipients", "queued", "sending", "sent", "failed", "skipped", "in_doubt")
     run_id: int = tx.execute(
         insert(runs)
         .values(
             {name: getattr(source, name) for name in _AS_BEFORE}
-            | dict.fromkeys(counters, 0)
+            | dict.fromkeys(COUNTERS, 0)
             | {
                 "slot": now,
                 "origin": Origin.SEND_MISSING,
@@ -217,7 +188,7 @@ def _make_deliveries(
     suppressed = suppressions.c.id.is_not(None)
     tx.execute(
         insert(deliveries).from_select(
-            _COLUMNS,
+            NEW_DELIVERY,
             select(
                 literal(new_id),
                 deliveries.c.recipient_id,

@@ -1,6 +1,6 @@
 """The ledger's words: runs, deliveries, counts, and what one attempt to deliver has come to."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import date, datetime
 from enum import StrEnum
 
@@ -75,6 +75,10 @@ class Counts:
     failed: int
     skipped: int
     in_doubt: int
+
+
+COUNTERS = tuple(field.name for field in fields(Counts))
+"""The names of a run's counters."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Row, Select, func, null, or_, select
 
-from delivery.model import Counts, Decision, Origin, RunStatus
+from delivery.model import COUNTERS, Counts, Decision, Origin, RunStatus
 from delivery.tables import runs, slots
 from foundation.errors import NotFound
 from storage.database import Tx
@@ -28,7 +28,6 @@ _NAMES = (
     "started_at",
     "finished_at",
 )
-_COUNTS = ("recipients", "queued", "sending", "sent", "failed", "skipped", "in_doubt")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,7 +151,7 @@ def held_slots(tx: Tx, schedule_ids: Collection[int]) -> dict[int, HeldSlots]:
 
 def _select() -> Select[Any]:
     was_refused = runs.c.refused_ids.is_not(null()).label("was_refused")
-    return select(*(runs.c[name] for name in (*_NAMES, *_COUNTS)), was_refused)
+    return select(*(runs.c[name] for name in (*_NAMES, *COUNTERS)), was_refused)
 
 
 def _outline(r: Row[Any]) -> RunOutline:
@@ -161,5 +160,5 @@ def _outline(r: Row[Any]) -> RunOutline:
     return RunOutline(
         **given,
         was_refused=bool(r.was_refused),
-        counts=Counts(**{name: getattr(r, name) for name in _COUNTS}),
+        counts=Counts(**{name: getattr(r, name) for name in COUNTERS}),
     )

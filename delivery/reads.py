@@ -85,6 +85,14 @@ def run_of_request(tx: Tx, schedule_id: int, request_key: str) -> Run | None:
     return None if row is None else _run(row)
 
 
+def family(tx: Tx, run_id: int) -> list[int]:
+    """Return a run and all that were made, with it, from one another for those whom they had not reached."""
+    first = select(func.coalesce(runs.c.family, runs.c.id)).where(runs.c.id == run_id)
+    is_first = runs.c.id == first.scalar_subquery()
+    query = select(runs.c.id).where(or_(is_first, runs.c.family == first.scalar_subquery()))
+    return list(tx.execute(query).scalars())
+
+
 def runs_untold(tx: Tx) -> dict[int, int]:
     """Return the runs that have ended since the schedule store was last told, with their schedules."""
     query = select(runs.c.id, runs.c.schedule_id).where(

@@ -210,6 +210,20 @@ deliveries = Table(
     sqlite_autoincrement=True,
 )
 
+NEW_DELIVERY = (
+    "run_id",
+    "recipient_id",
+    "email",
+    "address_key",
+    "status",
+    "reason",
+    "attempts",
+    "resends",
+    "next_attempt_at",
+    "updated_at",
+)
+"""The columns that a delivery is made with."""
+
 decisions = Table(
     "decisions",
     metadata,

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 from campaigns import store as campaign_store
-from delivery import ledger, reads, slots
+from delivery import control, reads, slots
 from delivery.model import Decision, Origin, Run, Standing
 from foundation.errors import Conflict, FieldError, Invalid, NotFound, Stale, Unavailable
 from foundation.log import log_for
@@ -28,7 +28,6 @@ from scheduler.tick import make_run
 from storage.aliveness import current_epoch
 from storage.database import Tx
 
-REQUEST_KEYS_KEPT = timedelta(hours=24)
 MOST_CALENDAR_ITEMS = 5000
 DELETED = "the schedule was deleted"
 log = log_for(__name__)
@@ -206,7 +205,7 @@ def run_now(parts: SchedulerParts, schedule_id: int, *, request_key: str | None)
     with parts.store.edit() as book:
         schedule = _of(book, schedule_id)
         with parts.database.write(durable=True) as tx:
-            earlier = _run_of_request(tx, schedule_id, request_key, now)
+            earlier = control.run_of_request(tx, schedule_id, request_key, now)
             if earlier is not None:
                 return earlier
             unfinished = reads.unfinished_of(tx, schedule_id)
@@ -229,16 +228,6 @@ def run_now(parts: SchedulerParts, schedule_id: int, *, request_key: str | None)
             run = reads.run(tx, run_id)
     _follow_up(parts, schedule_id)
     return run
-
-
-def _run_of_request(tx: Tx, schedule_id: int, request_key: str | None, now: datetime) -> Run | None:
-    if request_key is None:
-        return None
-    earlier = reads.run_of_request(tx, schedule_id, request_key)
-    if earlier is not None and now - earlier.claimed_at > REQUEST_KEYS_KEPT:
-        ledger.free_request_key(tx, earlier.id)
-        return None
-    return earlier
 
 
 def upcoming(parts: SchedulerParts, schedule_id: int, *, count: int) -> list[Slot]:
