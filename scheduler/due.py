@@ -72,7 +72,9 @@ def decide(
     if until <= after:
         return None
     if is_doubted:
-        return _hold_all(schedule, standing, _stretch(schedule, standing, after, until))
+        return _without_a_run(
+            schedule, standing, until=until, decision=Decision.HELD, reason=DOUBTED
+        )
     # A window shorter than the buffer would hold every slot there is: what was claimable only a moment ago is not late.
     grace = max(_LEAST_GRACE, min(window, _MOST_GRACE))
     late_until = min(until, now - max(window, buffer + grace))
@@ -112,19 +114,6 @@ def decide(
     )
 
 
-def _hold_all(schedule: Schedule, standing: Standing, due: "_Stretch") -> Verdict | None:
-    if due.newest is None:
-        return None
-    return Verdict(
-        schedule=schedule,
-        standing=standing,
-        claim=None,
-        waits_for=None,
-        rows=tuple(due.rows(schedule, Decision.HELD, DOUBTED)),
-        decided_until=due.newest.at,
-    )
-
-
 def _decide_paused(schedule: Schedule, standing: Standing, *, until: datetime) -> Verdict | None:
     """Skip the slot of a one-time schedule that falls into a pause: it is over, there is nothing to resume.
 
@@ -132,16 +121,23 @@ def _decide_paused(schedule: Schedule, standing: Standing, *, until: datetime) -
     """
     if schedule.schedule_type != ScheduleType.ONCE:
         return None
-    passed = _stretch(schedule, standing, standing.decided_until, until)
-    if passed.newest is None:
+    return _without_a_run(schedule, standing, until=until, decision=Decision.SKIPPED, reason=PAUSED)
+
+
+def _without_a_run(
+    schedule: Schedule, standing: Standing, *, until: datetime, decision: Decision, reason: str
+) -> Verdict | None:
+    """Say the same of all slots that are due; None when there are none."""
+    due = _stretch(schedule, standing, standing.decided_until, until)
+    if due.newest is None:
         return None
     return Verdict(
         schedule=schedule,
         standing=standing,
         claim=None,
         waits_for=None,
-        rows=tuple(passed.rows(schedule, Decision.SKIPPED, PAUSED)),
-        decided_until=passed.newest.at,
+        rows=tuple(due.rows(schedule, decision, reason)),
+        decided_until=due.newest.at,
     )
 
 
