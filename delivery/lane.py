@@ -177,9 +177,7 @@ class Lane:
     def keep_only(self, running: Collection[int]) -> None:
         """Give back what is leased of runs that are paused, cancelled or ended."""
         self._streaks = {r: s for r, s in self._streaks.items() if r in running}
-        goes = [w for w in self._queue if w.item.run_id not in running]
-        self._queue = deque(w for w in self._queue if w.item.run_id in running)
-        self._give_back(goes)
+        self._give_back_of({w.item.run_id for w in self._queue} - set(running))
 
     def close(self) -> None:
         """Begin nothing more: give back what has not begun, and wait only for what has."""
@@ -376,8 +374,11 @@ class Lane:
             )
         )
         # In the same commit, not when the leasing thread sees the pause: by then many more may be refused.
-        goes = [w for w in self._queue if w.item.run_id == run_id]
-        self._queue = deque(w for w in self._queue if w.item.run_id != run_id)
+        self._give_back_of({run_id})
+
+    def _give_back_of(self, run_ids: Collection[int]) -> None:
+        goes = [w for w in self._queue if w.item.run_id in run_ids]
+        self._queue = deque(w for w in self._queue if w.item.run_id not in run_ids)
         self._give_back(goes)
 
     def _give_back_queue(self) -> None:
