@@ -19,10 +19,10 @@ def look_at_clock(parts: SchedulerParts) -> None:
     clock = parts.clock
     epoch = parts.epoch()
     with parts.database.read() as tx:
-        accepts = installation.read(tx).clock_accepts
+        here = installation.read(tx)
         leader = newest_leader(tx) if epoch is None else None
     found = clock.look(
-        accepts=accepts,
+        accepts=here.clock_accepts,
         leaders=leader.heartbeat_at if leader else None,
         window=parts.catch_up_window,
         is_synchronised=lambda: clock_is_synchronised() is True,
@@ -37,14 +37,13 @@ def look_at_clock(parts: SchedulerParts) -> None:
     if found is Found.WENT_BACK:
         parts.agenda.goes_back = True
     if epoch is not None:
-        _follow(parts, epoch)
+        _follow(parts, epoch, told_seconds=here.clock_step_seconds)
 
 
-def _follow(parts: SchedulerParts, epoch: int) -> None:
+def _follow(parts: SchedulerParts, epoch: int, *, told_seconds: float | None) -> None:
     step = parts.clock.step
     seconds = None if step is None else step.total_seconds()
-    with parts.database.read() as tx:
-        is_told = (installation.read(tx).clock_step_seconds is None) == (seconds is None)
+    is_told = (told_seconds is None) == (seconds is None)
     goes_back = parts.agenda.goes_back and step is None
     if is_told and not goes_back:
         return

@@ -51,7 +51,7 @@ class _Base:
 class _Doubt:
     step: timedelta
     since: timedelta  # of the counting clock
-    accepts: int
+    accepts: int | None  # None: since the start, before anybody has looked
 
 
 class SteadyClock:
@@ -71,7 +71,7 @@ class SteadyClock:
             self._base = _Base(last.now, last.elapsed)
         elif now < last.now - LARGEST_STEP or now > last.now + LONGEST_ABSENCE:
             self._base = _Base(last.now, elapsed)
-            self._doubt = _Doubt(now - last.now, elapsed, accepts=-1)
+            self._doubt = _Doubt(now - last.now, elapsed, accepts=None)
 
     def now(self) -> datetime:
         """Return the time that is believed, in UTC."""
@@ -116,7 +116,7 @@ class SteadyClock:
                 return self._believe(now, elapsed, step, Found.NOTHING_NEW)
             self._doubt = _Doubt(step, elapsed, accepts)
             return Found.JUMPED
-        if doubt.accepts < 0:  # since the start: what was accepted before it does not count
+        if doubt.accepts is None:  # what was accepted before the start does not count
             self._doubt = _Doubt(doubt.step, doubt.since, accepts)
             return Found.JUMPED
         is_leaders = leaders is not None and abs(now - leaders) <= LARGEST_STEP

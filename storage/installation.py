@@ -18,6 +18,7 @@ from sqlalchemy import (
     update,
 )
 
+from foundation.errors import Conflict
 from storage.database import Tx, insert_into
 from storage.metadata import Instant, metadata
 
@@ -37,9 +38,8 @@ installation = Table(
     Column("doubt_spares_send", Boolean, nullable=False),
     # While the leader's clock is not believed: how far it jumped.
     Column("clock_step_seconds", Float),
-    Column(
-        "clock_accepts", Integer, nullable=False
-    ),  # how often a person has said that it is right
+    # How often a person has said that it is right.
+    Column("clock_accepts", Integer, nullable=False),
     CheckConstraint("id = 1", name="one_row"),
 )
 
@@ -103,13 +103,14 @@ def doubt(tx: Tx, reason: str, *, spares_send: bool, now: datetime) -> None:
     )
 
 
-def trust(tx: Tx) -> bool:
-    """Say that this directory is the one that goes on; return False when it was not in doubt."""
+def trust(tx: Tx) -> None:
+    """Say that this directory is the one that goes on. Raises Conflict when it was not in doubt."""
     doubted = installation.c.doubted_reason.is_not(None)
     done = tx.execute(
         update(installation).where(doubted).values(doubted_reason=None, doubted_at=None)
     )
-    return done.rowcount == 1
+    if not done.rowcount:
+        raise Conflict("This data directory is not in doubt: there is nothing to accept.")
 
 
 def note_clock(tx: Tx, step_seconds: float | None) -> None:
@@ -117,15 +118,16 @@ def note_clock(tx: Tx, step_seconds: float | None) -> None:
     _set(tx, clock_step_seconds=step_seconds)
 
 
-def accept_clock(tx: Tx) -> bool:
-    """Say that the clock is right as it is; return False when it was believed already."""
+def accept_clock(tx: Tx) -> None:
+    """Say that the clock is right as it is. Raises Conflict when it is believed already."""
     blocked = installation.c.clock_step_seconds.is_not(None)
     done = tx.execute(
         update(installation)
         .where(blocked)
         .values(clock_accepts=installation.c.clock_accepts + 1, clock_step_seconds=None)
     )
-    return done.rowcount == 1
+    if not done.rowcount:
+        raise Conflict("The clock is not in doubt: there is nothing to accept.")
 
 
 def _set(tx: Tx, **values: Any) -> None:
