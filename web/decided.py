@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from delivery.decisions import Action, Together
+from delivery.decisions import Action, MadeDecision, Together
 from web.shown import many
 
 DONE = {
@@ -17,6 +17,19 @@ DONE = {
     Action.SEND_MISSING: "Sent to those who had not got it",
 }
 """Each decision, as it is told afterwards."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decided:
+    """One decision, and how it is told."""
+
+    done: str
+    made: MadeDecision
+
+
+def decided(made: Sequence[MadeDecision]) -> list[Decided]:
+    """Return decisions one by one, as pages tell them."""
+    return [Decided(done=DONE[one.action], made=one) for one in made]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,9 +7,8 @@ from flask import Response
 
 from delivery import outlines
 from delivery.certificate import Certificate, OpenDoubt, certify
-from delivery.decisions import MadeDecision
 from web.current import the_house
-from web.decided import DONE
+from web.decided import Decided, decided
 from web.page import Pages, show
 from web.pages.run import MADE_FOR
 from web.shown import many
@@ -18,14 +17,6 @@ from web.tally import Tally, tally
 pages = Pages("certificate")
 
 MOST = 100
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Decided:
-    """A decision, in words."""
-
-    done: str
-    made: MadeDecision
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +51,7 @@ def certificate(run_id: int) -> Response:
         sentence=_sentence(found),
         doubts=found.in_doubt[:MOST],
         more_doubts=max(0, len(found.in_doubt) - MOST),
-        decisions=[Decided(done=DONE[made.action], made=made) for made in found.decisions[:MOST]],
+        decisions=decided(found.decisions[:MOST]),
         more_decisions=max(0, len(found.decisions) - MOST),
     )
     return show("certificate.html", page=page, section="Runs")

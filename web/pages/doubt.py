@@ -65,7 +65,7 @@ def go_on() -> Response:
     house.scheduler.wake()
     said = "It goes on."
     if released:
-        said += f" {many(len(released), 'run')} sent on."
+        said += f" {many(len(released), 'run')} {'is' if len(released) == 1 else 'are'} on the way again."
     if held:
         said += " The slots that were held wait for your answer: send late, or skip."
     return go("/automation", say=said)

@@ -10,7 +10,6 @@ from accounts import store as accounts
 from audience import store, suppressions
 from audience.model import Audience, Recipient, Suppression
 from delivery import history, outlines
-from delivery.decisions import MadeDecision
 from delivery.history import PersonsDelivery
 from delivery.model import DeliveryStatus, RunStatus
 from delivery.outlines import RunOutline
@@ -18,7 +17,7 @@ from mail.address import normalise_fast
 from storage.database import Tx
 from web import forms
 from web.current import the_house
-from web.decided import DONE
+from web.decided import Decided, decided
 from web.fields import Query, QueryText
 from web.page import Pages, go, show
 from web.pages.audience import as_text
@@ -83,14 +82,6 @@ class Entry:
     audience: Audience
     recipient: Recipient
     attributes: Sequence[tuple[str, str]]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Decided:
-    """What was decided about this one e-mail."""
-
-    done: str
-    made: MadeDecision
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -222,7 +213,7 @@ def _row(
         account=account,
         status=str(one.status),
         why=why or (_why_not_yet(waits_in) if waits_in else None),
-        decided=[Decided(done=DONE[made.action], made=made) for made in one.decisions],
+        decided=decided(one.decisions),
     )
 
 
