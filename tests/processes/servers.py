@@ -18,6 +18,8 @@ from typing import Any, TypeVar
 ROOT = Path(__file__).parent.parent.parent
 TOKEN = "a-token-for-tests"
 PATIENCE_SECONDS = 20
+# Starting takes CPU seconds for each process, and all tests of a machine may start theirs at once.
+START_SECONDS = 90
 
 APP = (sys.executable, "app.py", "--port", "0")
 GUNICORN = (sys.executable, "-m", "gunicorn", "-w", "4", "-b", "127.0.0.1:0", "app:create_app()")
@@ -139,7 +141,7 @@ def running(
             servers.append(server)
         try:
             for server in servers:
-                wait_until(server.is_ready, "a server is ready")
+                wait_until(server.is_ready, "a server is ready", seconds=START_SECONDS)
             yield servers
         except BaseException as error:
             for log in sorted(folder.glob("server-*.log")):
