@@ -21,6 +21,7 @@ from delivery.lane import Lane, Work
 from delivery.ledger import SteppedDown
 from delivery.model import RunStatus
 from delivery.progress import Progress, Step
+from delivery.turns import Turns
 from foundation.errors import Invalid, NotFound, Unavailable
 from foundation.log import log_for
 from storage import aliveness
@@ -46,7 +47,7 @@ class Leasing:
         self._epoch = epoch
         self._sending = sending
         self._contents: dict[int, RunContent] = {}
-        self._turn = 0
+        self._turns = Turns()
         self.trouble: str | None = None  # why the last step could not be taken
         self._next_beat = timedelta(0)
         self._next_minute = timedelta(0)
@@ -179,12 +180,12 @@ class Leasing:
         """Lease a batch for each account that has room; return whether anything was leased."""
         if not running:
             return False
-        # Whoever was first the last time is last now: runs that share an account get on together.
-        self._turn = (self._turn + 1) % len(running)
-        fair = running[self._turn :] + running[: self._turn]
+        self._turns.keep_only(running)
         with self._d.database.read() as tx:
             found = self._accounts(tx, running)
-            wishes = [w for a in found.values() if (w := self._wish(tx, a, fair, now)) is not None]
+            wishes = [
+                w for a in found.values() if (w := self._wish(tx, a, running, now)) is not None
+            ]
         for run_id in running:
             if not found.keys() & set(self._account_ids(run_id)):
                 self._pause(run_id, "none of its sender accounts exists any more")
@@ -204,7 +205,7 @@ class Leasing:
         return found
 
     def _wish(
-        self, tx: Tx, account: Account, fair: list[int], now: datetime
+        self, tx: Tx, account: Account, running: list[int], now: datetime
     ) -> tuple[Account, list[int], int] | None:
         """Return the runs of which the account can take something now, and how much in all."""
         if not _is_usable(account, now):
@@ -218,8 +219,9 @@ class Leasing:
         room = room if left is None else min(room, left)
         if room <= 0:
             return None
-        mine = [r for r in fair if account.id in self._account_ids(r)]
+        mine = [r for r in running if account.id in self._account_ids(r)]
         due = [r for r in mine if progress.has_due(tx, r, account.id, now)]
+        due = self._turns.in_order(account.id, due)
         return (account, due, room) if due else None
 
     def _lease_for(self, account: Account, run_ids: list[int], room: int, now: datetime) -> bool:
@@ -238,6 +240,7 @@ class Leasing:
             if items:
                 works = [Work(item, self._contents[run_id]) for item in items]
                 lane.promise(len(works))
+                self._turns.served(account.id, run_id)
                 self._sending.call(functools.partial(lane.take, account, works))
                 leased = True
             room -= len(items)

@@ -1,0 +1,110 @@
+"""Who gets what an account has room for, where several runs share it."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from accounts.model import Account
+from delivery.leasing import Leasing
+from tests.delivery.builders import Books, a_dispatcher, books
+
+
+class Lanes:
+    """Lanes that have room when the test says so, and send at once what they get."""
+
+    def __init__(self) -> None:
+        self.rooms: dict[int, int] = {}
+        self.got: dict[int, list[int]] = {}
+
+    def lane(self, account: Account) -> Any:
+        return _Lane(self, account.id)
+
+    @property
+    def lanes(self) -> Sequence[Any]:
+        return ()
+
+    unsynced_since = None
+
+    def call(self, function: Callable[[], None]) -> None:
+        function()
+
+
+class _Lane:
+    outstanding = 0
+
+    def __init__(self, lanes: Lanes, account_id: int) -> None:
+        self._lanes = lanes
+        self._account_id = account_id
+
+    def room(self, account: Account) -> int:
+        return self._lanes.rooms.pop(self._account_id, 0)
+
+    def promise(self, deliveries: int) -> None:
+        """Count nothing: it is sent at once."""
+
+    def take(self, account: Account, works: Sequence[Any]) -> None:
+        runs = [work.item.run_id for work in works]
+        self._lanes.got.setdefault(self._account_id, []).extend(runs)
+
+
+def leasing_of(b: Books) -> tuple[Leasing, Lanes]:
+    lanes: Any = Lanes()
+    return Leasing(a_dispatcher(b, clock=b.clock), b.epoch, lanes), lanes
+
+
+@pytest.mark.parametrize("idle_steps", [0, 1, 2, 3])
+def test_runs_take_turns_where_an_account_takes_one_mail_at_a_time(
+    tmp_path: Path, idle_steps: int
+) -> None:
+    with books(tmp_path) as b:
+        account = b.account()
+        runs = [b.running(people=10, account_ids=(account.id,)) for _ in range(2)]
+        leasing, lanes = leasing_of(b)
+
+        for _ in range(6):
+            lanes.rooms = {account.id: 1}
+            leasing._step()
+            for _ in range(idle_steps):
+                leasing._step()
+
+        assert Counter(lanes.got[account.id]) == dict.fromkeys(runs, 3)
+
+
+def test_runs_that_go_through_another_account_do_not_change_whose_turn_it_is(
+    tmp_path: Path,
+) -> None:
+    with books(tmp_path) as b:
+        shared, other = b.account(), b.account(name="Other")
+        first = b.running(people=10, account_ids=(shared.id,))
+        b.running(people=10, account_ids=(other.id,))
+        last = b.running(people=10, account_ids=(shared.id,))
+        leasing, lanes = leasing_of(b)
+
+        for _ in range(6):
+            lanes.rooms = {shared.id: 1}
+            leasing._step()
+
+        assert Counter(lanes.got[shared.id]) == {first: 3, last: 3}
+
+
+def test_a_small_run_gets_as_much_as_a_large_one_until_it_is_through(tmp_path: Path) -> None:
+    with books(tmp_path) as b:
+        account = b.account()
+        large = b.running(people=400, account_ids=(account.id,))
+        leasing, lanes = leasing_of(b)
+        for _ in range(5):
+            lanes.rooms = {account.id: 25}
+            leasing._step()
+        before = len(lanes.got[account.id])
+        small = b.running(*(f"q{i}@example.com" for i in range(50)), account_ids=(account.id,))
+
+        while lanes.got[account.id].count(small) < 50:
+            lanes.rooms = {account.id: 25}
+            leasing._step()
+
+        meanwhile = Counter(lanes.got[account.id][before:])
+        assert meanwhile[small] == 50
+        assert 50 <= meanwhile[large] <= 75
