@@ -1,7 +1,7 @@
 """Turns an account into the place that a connection goes to."""
 
 from accounts.model import Account, Kind
-from mail.transport import Endpoint
+from mail.opening import Endpoint
 
 
 def endpoint_of(account: Account, *, sandbox_port: int) -> Endpoint:

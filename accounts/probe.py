@@ -7,7 +7,7 @@ from datetime import datetime
 from accounts.endpoint import endpoint_of
 from accounts.model import Account, Step
 from foundation.errors import Invalid
-from mail import transport
+from mail import opening
 from mail.address import normalise
 from mail.message import Message, Parts, build
 
@@ -20,7 +20,7 @@ def probe(account: Account, *, sandbox_port: int, to: str | None, now: datetime)
     """
     message = _test_message(account, to=to, now=now) if to is not None else None
     endpoint = endpoint_of(account, sandbox_port=sandbox_port)
-    steps = asyncio.run(transport.probe(endpoint, message=message))
+    steps = asyncio.run(opening.probe(endpoint, message=message))
     return [Step(step=str(s.step), ok=s.ok, detail=s.detail, ms=s.ms) for s in steps]
 
 

@@ -20,10 +20,11 @@ from delivery.outcome import Patience
 from foundation.clock import Clock, SystemClock
 from foundation.errors import Unavailable
 from foundation.settings import Settings
-from mail import transport
+from mail import opening
+from mail.opening import Endpoint
 from mail.reply import Broken, Reply
 from mail.sandbox import SandboxServer
-from mail.transport import Endpoint, Transport
+from mail.transport import Transport
 from scheduler.edits import apply_edit
 from scheduler.json_store import JsonStore
 from scheduler.parts import SchedulerParts
@@ -43,7 +44,7 @@ _START_WAIT_SECONDS = 60
 
 
 async def _connect(endpoint: Endpoint) -> Transport | Reply | Broken:
-    return await transport.connect(endpoint)
+    return await opening.connect(endpoint)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -75,6 +75,11 @@ class Conversation:
         self._in_content = False
         self._secrets: tuple[str, ...] = ()
 
+    @property
+    def wants_content(self) -> bool:
+        """Whether the server waits for content, and nothing but that and its end can be written."""
+        return self._in_content and self.over is None
+
     def ask(self, stage: Stage, line: bytes) -> bytes:
         """Return the bytes to write for a command, whose reply is waited for from now on."""
         assert self.over is None, "the connection is over"

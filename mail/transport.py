@@ -3,54 +3,43 @@
 Whatever a server does comes back as a Reply or a Broken, never as an exception; a cancelled call leaves the connection
 aborted. The order that everything rests on: the write that holds the end of the content is called after before_content
 said yes, after all that had arrived was read, and with no await in between. So Broken(END_GIVEN) is the only doubt.
+
+A server that offers PIPELINING (RFC 2920) is spoken to in groups, and one message costs one round trip:
+
+    C: content of n, the final dot, MAIL, RCPT, DATA for n+1        one write
+    S: 250 (n), 250, 250, 354                                       read together, most of the time
+
+The content of n+1 waits for the reply to n and for its own before_content, so at any moment the end of one message
+only can be open: pipelining adds no doubt.
 """
 
 from __future__ import annotations
 
 import asyncio
-import functools
-import re
-import socket
-import ssl
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
 
 from mail import smtp
 from mail.reply import Answer, Broken, Reply, Stage, Withdrawn
-from mail.wire import Noted, Wire, dial
+from mail.wire import Question, Wire
 
 if TYPE_CHECKING:
     from mail.message import Message
 
 BLOCK_BYTES = 64 * 1024
 
+BeforeContent = Callable[[], Awaitable[bool]]
+"""The fence: whether content may go out now. Asked once for each message, when the server is ready for it."""
 
-@functools.cache
-def local_name() -> str:
-    """Return the name that we give in EHLO: this machine's full name where it has one, else localhost."""
-    name = socket.getfqdn()
-    # Some resolvers answer with the reverse name of an address; some hosts have names that no server takes.
-    usable = re.fullmatch(r"[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+", name) and not name.endswith(".arpa")
-    return name if usable else "localhost"
+LookAhead = Callable[[], "Message | None"]
+"""Which message comes next, if one surely does; asked at the last moment before its envelope may travel along."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Endpoint:
-    """A mail server and how to speak to it. security is none, starttls or tls; without a username nobody signs in."""
-
-    host: str
-    port: int
-    security: str
-    username: str | None = None
-    password: str | None = field(default=None, repr=False)
-    verify_tls: bool = True
-    local_name: str = field(default_factory=local_name)
-
-    def __post_init__(self) -> None:
-        if self.security not in ("none", "starttls", "tls"):
-            raise ValueError(f"security is none, starttls or tls, not {self.security!r}")
+def nothing_ahead() -> Message | None:
+    """Let each message travel alone."""
+    return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,18 +60,6 @@ class Timeouts:
     quit: timedelta = timedelta(seconds=2)
 
 
-# For a probe: a person waits for it.
-PROBE_TIMEOUTS = Timeouts(
-    connect=timedelta(seconds=10),
-    tls=timedelta(seconds=10),
-    banner=timedelta(seconds=20),
-    command=timedelta(seconds=20),
-    data=timedelta(seconds=20),
-    block=timedelta(seconds=20),
-    end=timedelta(seconds=60),
-)
-
-
 class Transport(Protocol):
     """A connection that messages are handed over on, one at a time."""
 
@@ -90,8 +67,13 @@ class Transport(Protocol):
     def usable(self) -> bool:
         """Whether another message may be sent on it."""
 
-    async def send(self, message: Message, before_content: Callable[[], Awaitable[bool]]) -> Answer:
-        """Hand one message over; before_content is asked once, when the server is ready for the content."""
+    async def send(
+        self,
+        message: Message,
+        before_content: BeforeContent,
+        look_ahead: LookAhead = nothing_ahead,
+    ) -> Answer:
+        """Hand one message over; see SmtpTransport.send."""
 
     async def close(self) -> None:
         """Take leave of the server, within two seconds."""
@@ -100,60 +82,56 @@ class Transport(Protocol):
         """Close at once; what is under way is broken."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProbeStep:
-    """One step of a probe. detail is what the server said, or what went wrong."""
+class _Envelope:
+    """What asks for one message's transaction: MAIL, RCPT and DATA, and what the server said to them.
 
-    step: str
-    ok: bool
-    detail: str
-    ms: int
-
-
-async def connect(
-    endpoint: Endpoint, timeouts: Timeouts | None = None, *, tls: ssl.SSLContext | None = None
-) -> SmtpTransport | Reply | Broken:
-    """Open a connection that is ready for messages; a Reply or Broken is the account's fault and names the stage.
-
-    tls replaces the context made from the machine's own certificate authorities.
+    answer is None where the server is ready for the content, else the first thing that stands against it.
     """
-    return await _open(endpoint, timeouts or Timeouts(), tls, lambda stage, detail: None)
 
+    __slots__ = ("_mail", "_rcpt", "_refusal", "_timeouts", "answer", "content", "message")
 
-async def probe(
-    endpoint: Endpoint,
-    *,
-    message: Message | None = None,
-    timeouts: Timeouts = PROBE_TIMEOUTS,
-    tls: ssl.SSLContext | None = None,
-) -> list[ProbeStep]:
-    """Try an endpoint step by step, and send the message if there is one; a step that failed is the last."""
-    diary = _Diary()
-    opened = await _open(endpoint, timeouts, tls, diary.note)
-    if not isinstance(opened, SmtpTransport):
-        diary.fail(opened)
-        return diary.steps
-    try:
-        if message is not None:
-            answer = await opened.send(message, _yes)
-            if isinstance(answer, Broken) or (isinstance(answer, Reply) and answer.code >= 400):
-                diary.fail(answer)
-    finally:
-        await opened.close()
-    return diary.steps
+    def __init__(self, message: Message, mail: bytes, rcpt: bytes, timeouts: Timeouts) -> None:
+        self.message = message
+        self.content = smtp.dot_stuffed(message.content)
+        self.answer: asyncio.Future[Reply | Broken | None] = (
+            asyncio.get_running_loop().create_future()
+        )
+        self._mail = mail
+        self._rcpt = rcpt
+        self._timeouts = timeouts
+        self._refusal: Reply | Broken | None = None
 
+    @property
+    def questions(self) -> tuple[Question, ...]:
+        """The three commands, to be asked together or one after the other."""
+        return (
+            (Stage.MAIL, self._mail, self._hear, self._timeouts.command),
+            (Stage.RCPT, self._rcpt, self._hear, self._timeouts.command),
+            (Stage.DATA, smtp.DATA, self._hear_last, self._timeouts.data),
+        )
 
-async def _yes() -> bool:
-    return True
+    def _hear(self, answer: Reply | Broken) -> None:
+        if self._refusal is None and (isinstance(answer, Broken) or answer.code >= 400):
+            self._refusal = answer
+
+    def _hear_last(self, answer: Reply | Broken) -> None:
+        self._hear(answer)
+        if not self.answer.done():
+            self.answer.set_result(self._refusal)
 
 
 class SmtpTransport:
-    """A Transport over one connection that was greeted and signed in to."""
+    """A Transport over one connection that was greeted and signed in to.
 
-    def __init__(self, wire: Wire, timeouts: Timeouts) -> None:
+    pipelining False: commands go one at a time, whatever the server offers.
+    """
+
+    def __init__(self, wire: Wire, timeouts: Timeouts, *, pipelining: bool) -> None:
         self._wire = wire
         self._timeouts = timeouts
+        self._pipelining = pipelining and wire.talk.extensions.pipelining
         self._sending = False
+        self._ahead: _Envelope | None = None
 
     @property
     def extensions(self) -> smtp.Extensions:
@@ -162,19 +140,28 @@ class SmtpTransport:
 
     @property
     def usable(self) -> bool:
-        """Whether another message may be sent on it."""
-        return self._wire.open and not self._sending
+        """Whether another message may be sent on it: where one was looked ahead to, that one."""
+        return not self._sending and (self._ahead is not None or self._wire.open)
 
-    async def send(self, message: Message, before_content: Callable[[], Awaitable[bool]]) -> Answer:
+    async def send(
+        self,
+        message: Message,
+        before_content: BeforeContent,
+        look_ahead: LookAhead = nothing_ahead,
+    ) -> Answer:
         """Hand one message over.
 
         before_content is awaited when the server is ready for the content: no byte of it was written before it has said
         True; when it says False the connection is closed without the final dot, and the answer is Withdrawn.
 
+        look_ahead is called right before the end of the content is written. The envelope of the message that it returns
+        travels along, where the server pipelines, and that message must be the next one sent: any other closes the
+        connection, as does close.
+
         | answer | means |
         | --- | --- |
         | Reply(MAIL, RCPT, DATA) | refused or put off; before_content was not called |
-        | Broken(CONNECT) | the connection was gone before anything of this message was written |
+        | Broken(CONNECT) | the connection was gone before the server had answered anything of this message |
         | Broken(MAIL, RCPT, DATA) | it broke before the server was ready for the content |
         | Broken(CONTENT) | it broke before the write that holds the end of the content was called |
         | Broken(END_GIVEN) | that write was called, and no complete reply was read |
@@ -183,13 +170,19 @@ class SmtpTransport:
         Raises ValueError, before anything is written, for an address that can't be in a command.
         """
         assert not self._sending, "one message at a time"
-        commands = smtp.envelope(message, self.extensions)
-        if isinstance(commands, Reply):
-            return commands
-        content = smtp.dot_stuffed(message.content)
+        envelope, self._ahead = self._ahead, None
+        is_asked = envelope is not None
+        if envelope is None:
+            made = self._envelope(message)
+            if isinstance(made, Reply):
+                return made
+            envelope = made
+        elif envelope.message is not message:
+            self.abort()  # its DATA may be taken by now: only closing takes that back
+            return _gone("The connection was waiting for another message.")
         self._sending = True
         try:
-            return await self._transact(*commands, content, before_content)
+            return await self._transact(envelope, before_content, look_ahead, is_asked=is_asked)
         except BaseException:
             # Cancelled, or the fence could not be asked: half a transaction is of no use to the next message.
             self.abort()
@@ -200,7 +193,7 @@ class SmtpTransport:
     async def close(self) -> None:
         """Say QUIT where that makes sense, wait for the answer for a moment, and close."""
         try:
-            if self.usable:
+            if self.usable and self._ahead is None:
                 await self._wire.ask_aside(Stage.MAIL, smtp.QUIT, self._timeouts.quit)
         finally:
             self.abort()
@@ -208,36 +201,54 @@ class SmtpTransport:
 
     def abort(self) -> None:
         """Close at once; what is under way is broken."""
+        self._ahead = None
         self._wire.abort("The connection was closed on our side")
+
+    def _envelope(self, message: Message) -> _Envelope | Reply:
+        commands = smtp.envelope(message, self.extensions)
+        return (
+            commands
+            if isinstance(commands, Reply)
+            else _Envelope(message, *commands, self._timeouts)
+        )
 
     async def _transact(
         self,
-        mail: bytes,
-        rcpt: bytes,
-        content: bytes,
-        before_content: Callable[[], Awaitable[bool]],
+        envelope: _Envelope,
+        before_content: BeforeContent,
+        look_ahead: LookAhead,
+        *,
+        is_asked: bool,
     ) -> Answer:
-        await self._wire.catch_up()
-        if self._wire.talk.over is not None:
-            return Broken(stage=Stage.CONNECT, detail=self._wire.talk.over)
-        for stage, line, at_most in (
-            (Stage.MAIL, mail, self._timeouts.command),
-            (Stage.RCPT, rcpt, self._timeouts.command),
-            (Stage.DATA, smtp.DATA, self._timeouts.data),
-        ):
-            answer = await self._wire.ask(stage, line, at_most)
-            if isinstance(answer, Broken):
-                return answer
-            if answer.code >= 400:
-                await self._reset()
-                return answer
+        answer = await (envelope.answer if is_asked else self._ask(envelope))
+        if isinstance(answer, Broken):
+            # A server that closes after so many messages lets the next one's MAIL fall: nobody's fault.
+            is_gone = is_asked and answer.stage == Stage.MAIL
+            return _gone(answer.detail) if is_gone else answer
+        if answer is not None:
+            await self._clear(answer)
+            return answer
         if not await before_content():
             # A dot would deliver what there is, even nothing: only closing withdraws (RFC 5321 4.1.1.10).
             self.abort()
             return Withdrawn()
-        return await self._give(content)
+        return await self._give(envelope.content, look_ahead)
 
-    async def _give(self, content: bytes) -> Reply | Broken:
+    async def _ask(self, envelope: _Envelope) -> Reply | Broken | None:
+        """Ask for the transaction; return what stands against it."""
+        await self._wire.catch_up()
+        if self._wire.talk.over is not None:
+            return _gone(self._wire.talk.over)
+        if self._pipelining:
+            self._wire.ask_all(envelope.questions)
+            return await envelope.answer
+        for stage, line, _, at_most in envelope.questions:
+            answer = await self._wire.ask(stage, line, at_most)
+            if isinstance(answer, Broken) or answer.code >= 400:
+                return answer
+        return None
+
+    async def _give(self, content: bytes, look_ahead: LookAhead) -> Reply | Broken:
         wire = self._wire
         last_block = max(0, len(content) - 1) // BLOCK_BYTES * BLOCK_BYTES
         for start in range(0, last_block, BLOCK_BYTES):
@@ -246,156 +257,42 @@ class SmtpTransport:
                 return Broken(stage=Stage.CONTENT, detail=wire.talk.over)
             wire.write(content[start : start + BLOCK_BYTES])
             await wire.drain(self._timeouts.block)
+        ahead = self._look(look_ahead)
         await wire.catch_up()
         if wire.talk.over is not None:
             return Broken(stage=Stage.CONTENT, detail=wire.talk.over)
         # From this call on a break is a doubt. Nothing may be awaited between the look at talk.over and the write.
-        return await wire.end_content(content[last_block:], self._timeouts.end)
+        answer = await wire.end_content(
+            content[last_block:], self._timeouts.end, ahead.questions if ahead else ()
+        )
+        if isinstance(answer, Reply) and answer.code != 421:
+            self._ahead = ahead
+        return answer
 
-    async def _reset(self) -> None:
-        """Clear the server's half of a transaction that was refused; a connection that can't be cleared is closed."""
+    def _look(self, look_ahead: LookAhead) -> _Envelope | None:
+        message = look_ahead() if self._pipelining else None
+        if message is None:
+            return None
+        try:
+            envelope = self._envelope(message)
+        except ValueError:  # raised again when its turn comes
+            return None
+        return envelope if isinstance(envelope, _Envelope) else None
+
+    async def _clear(self, refusal: Reply) -> None:
+        """End the server's half of a transaction that was refused; a connection that can't be cleared is closed."""
+        await self._wire.catch_up()
+        if self._wire.talk.wants_content:
+            # Asked together with RCPT, DATA may be taken though there is nobody to get it. What the server says to the
+            # lone dot counts for nothing (RFC 2920 3.1). After any other refusal a dot might deliver something.
+            if refusal.stage != Stage.RCPT:
+                self.abort()
+                return
+            await self._wire.end_content(b"", self._timeouts.reset)
         answer = await self._wire.ask_aside(Stage.MAIL, smtp.RSET, self._timeouts.reset)
         if isinstance(answer, Broken) or answer.code >= 300:
             self.abort()
 
 
-async def _open(
-    endpoint: Endpoint, timeouts: Timeouts, tls: ssl.SSLContext | None, note: Noted
-) -> SmtpTransport | Reply | Broken:
-    wire = await dial(endpoint.host, endpoint.port, timeouts.connect, note)
-    if isinstance(wire, Broken):
-        return wire
-    try:
-        fault = await _greet(wire, endpoint, timeouts, tls)
-    except BaseException:
-        wire.abort("The connection was given up")
-        raise
-    if fault is not None:
-        wire.abort("The connection is of no use")
-        return fault
-    return SmtpTransport(wire, timeouts)
-
-
-async def _greet(
-    wire: Wire, endpoint: Endpoint, timeouts: Timeouts, tls: ssl.SSLContext | None
-) -> Reply | Broken | None:
-    """Bring a fresh connection to where messages can be sent; return what stands against it."""
-    fault: Reply | Broken | None
-    tls = tls or _tls_context(verify=endpoint.verify_tls)
-    if endpoint.security == "tls":
-        if wire.heard:
-            detail = "The server speaks without TLS on this port, STARTTLS may be right."
-            return Broken(stage=Stage.TLS, detail=detail)
-        if fault := await _secure(wire, endpoint, timeouts, tls):
-            return fault
-    if fault := _fault(await wire.banner(timeouts.banner)):
-        return fault
-    if fault := await _hello(wire, endpoint, timeouts):
-        return fault
-    if endpoint.security == "starttls" and (
-        fault := await _starttls(wire, endpoint, timeouts, tls)
-    ):
-        return fault
-    if endpoint.username is None:
-        return None
-    return await _sign_in(wire, endpoint, timeouts)
-
-
-def _fault(answer: Reply | Broken) -> Reply | Broken | None:
-    return answer if isinstance(answer, Broken) or answer.code >= 400 else None
-
-
-async def _hello(wire: Wire, endpoint: Endpoint, timeouts: Timeouts) -> Reply | Broken | None:
-    answer = await wire.ask(Stage.EHLO, smtp.ehlo(endpoint.local_name), timeouts.command)
-    needs_extensions = endpoint.security == "starttls" or endpoint.username is not None
-    if isinstance(answer, Reply) and answer.code >= 500 and not needs_extensions:
-        answer = await wire.ask(Stage.EHLO, smtp.helo(endpoint.local_name), timeouts.command)
-    return _fault(answer)
-
-
-async def _starttls(
-    wire: Wire, endpoint: Endpoint, timeouts: Timeouts, tls: ssl.SSLContext
-) -> Reply | Broken | None:
-    if not wire.talk.extensions.starttls:
-        # No falling back to clear: whoever strips the offer on the way would read the password.
-        detail = (
-            "The server does not offer STARTTLS. Use TLS, or another port, if the server has one."
-        )
-        return Broken(stage=Stage.STARTTLS, detail=detail)
-    if fault := _fault(await wire.ask(Stage.STARTTLS, smtp.STARTTLS, timeouts.command)):
-        return fault
-    # Words in clear behind the 220 are an attacker's: the conversation has ended over them.
-    if wire.talk.over is not None:
-        return Broken(stage=Stage.STARTTLS, detail=wire.talk.over)
-    return await _secure(wire, endpoint, timeouts, tls) or await _hello(wire, endpoint, timeouts)
-
-
-async def _secure(
-    wire: Wire, endpoint: Endpoint, timeouts: Timeouts, tls: ssl.SSLContext
-) -> Broken | None:
-    detail = await wire.start_tls(tls, endpoint.host.rstrip("."), timeouts.tls)
-    return None if detail is None else Broken(stage=Stage.TLS, detail=detail)
-
-
-async def _sign_in(wire: Wire, endpoint: Endpoint, timeouts: Timeouts) -> Reply | Broken | None:
-    offered = wire.talk.extensions.auth
-    mechanism = smtp.choose_mechanism(offered, private=endpoint.security != "none")
-    if mechanism is None:
-        ways = ", ".join(sorted(offered)) or "none"
-        detail = f"The server offers no way to sign in that we know (it offers: {ways}). "
-        if endpoint.security == "none":
-            detail += "Many servers offer it under TLS or STARTTLS only."
-        return Broken(stage=Stage.AUTH, detail=detail.strip())
-    password = endpoint.password or ""
-    steps = smtp.sign_in(mechanism, endpoint.username or "", password)
-    try:
-        line, secret = next(steps)
-        while True:
-            wire.talk.keep_secret([secret, password])
-            answer = await wire.ask(Stage.AUTH, line, timeouts.command)
-            if isinstance(answer, Broken) or answer.code != 334:
-                wire.talk.keep_secret([])
-                return _fault(answer)
-            line, secret = steps.send(answer.text)
-    except StopIteration:
-        return Broken(stage=Stage.AUTH, detail=f"The server asks for more than {mechanism} knows.")
-    except ValueError:  # not quoted: it may hold the password
-        detail = f"The server's {mechanism} challenge, the user name or the password can't be used."
-        return Broken(stage=Stage.AUTH, detail=detail)
-
-
-@functools.cache
-def _tls_context(*, verify: bool) -> ssl.SSLContext:
-    context = ssl.create_default_context()
-    if not verify:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    return context
-
-
-class _Diary:
-    """The steps of a probe, as they come."""
-
-    def __init__(self) -> None:
-        self.steps: list[ProbeStep] = []
-        self._loop = asyncio.get_running_loop()
-        self._since = self._loop.time()
-
-    def note(self, stage: Stage, detail: str) -> None:
-        """Write down a step that went well."""
-        self._add(stage, detail, ok=True)
-
-    def fail(self, answer: Reply | Broken) -> None:
-        """Write down the step that did not."""
-        self._add(
-            answer.stage, answer.detail if isinstance(answer, Broken) else str(answer), ok=False
-        )
-
-    def _add(self, stage: Stage, detail: str, *, ok: bool) -> None:
-        now = self._loop.time()
-        ms = round((now - self._since) * 1000)
-        self._since = now
-        step = "content" if stage == Stage.END_GIVEN else stage.value
-        if self.steps and self.steps[-1].step == step:  # one step that took several commands
-            ms += self.steps.pop().ms
-        self.steps.append(ProbeStep(step=step, ok=ok, detail=detail, ms=ms))
+def _gone(detail: str) -> Broken:
+    return Broken(stage=Stage.CONNECT, detail=detail)

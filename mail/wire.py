@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import os
 import select
 import socket
 import ssl
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any, cast
 
@@ -23,9 +24,18 @@ from mail.reply import Broken, Reply, Stage
 Noted = Callable[[Stage, str], None]
 """Told each step that went well, with what the server said."""
 
+Hear = Callable[[Reply | Broken], None]
+"""Told the answer to one question, as soon as it is here; raises nothing, and asks nothing."""
+
+Question = tuple[Stage, bytes, Hear, timedelta]
+"""A command: what it asks for, its line, who hears the answer, and how long that may take."""
+
 
 class Wire(asyncio.Protocol):
-    """One connection: hands what arrives to the conversation, and its answers to those who wait for them, in order."""
+    """One connection: hands what arrives to the conversation, and its answers to those who wait for them, in order.
+
+    Each answer has its own time, from the moment at which all answers before it have come.
+    """
 
     def __init__(self, note: Noted) -> None:
         self._loop = asyncio.get_running_loop()
@@ -33,7 +43,9 @@ class Wire(asyncio.Protocol):
         self.talk = smtp.Conversation()
         self.gone: asyncio.Future[None] = self._loop.create_future()
         self._banner: asyncio.Future[Reply | Broken] = self._loop.create_future()
-        self._waiters = deque([self._banner])
+        self._hearers: deque[tuple[Hear, float]] = deque([(_into(self._banner), math.inf)])
+        self._patience = self._deadline = math.inf  # of the answer that is waited for now
+        self._alarm: asyncio.TimerHandle | None = None
         self._transport: asyncio.Transport | None = None
         self._poll: select.poll | None = None
         self.heard = False
@@ -50,7 +62,9 @@ class Wire(asyncio.Protocol):
 
     async def banner(self, at_most: timedelta) -> Reply | Broken:
         """Wait for the server's first words."""
-        return self._noted(await self._answer(self._banner, at_most))
+        if not self._banner.done():
+            self._await_for(at_most.total_seconds())
+        return self._noted(await self._banner)
 
     async def ask(self, stage: Stage, line: bytes, at_most: timedelta) -> Reply | Broken:
         """Write a command and wait for its answer."""
@@ -61,12 +75,26 @@ class Wire(asyncio.Protocol):
         await self.catch_up()
         if self.talk.over is not None:
             return Broken(stage=stage, detail=self.talk.over)
-        return await self._answer(self._write_question(self.talk.ask(stage, line)), at_most)
+        answer: asyncio.Future[Reply | Broken] = self._loop.create_future()
+        self.ask_all([(stage, line, _into(answer), at_most)])
+        return await answer
 
-    async def end_content(self, last_block: bytes, at_most: timedelta) -> Reply | Broken:
-        """Write the rest of the content together with its end, and wait for the answer."""
-        waiter = self._write_question(last_block + self.talk.end_content())
-        return self._noted(await self._answer(waiter, at_most))
+    def ask_all(self, questions: Sequence[Question]) -> None:
+        """Write several commands at once (RFC 2920)."""
+        self.write(b"".join(map(self._register, questions)))
+
+    async def end_content(
+        self, last_block: bytes, at_most: timedelta, then: Sequence[Question] = ()
+    ) -> Reply | Broken:
+        """Write the rest of the content together with its end and the commands after it; wait for the content's answer.
+
+        Nothing is awaited before the write.
+        """
+        answer: asyncio.Future[Reply | Broken] = self._loop.create_future()
+        end = self.talk.end_content()
+        self._expect(_into(answer), at_most)
+        self.write(b"".join((last_block, end, *map(self._register, then))))
+        return self._noted(await answer)
 
     def write(self, data: bytes) -> None:
         """Write what has no answer."""
@@ -78,7 +106,9 @@ class Wire(asyncio.Protocol):
         if not self._full or self.talk.over is not None:
             return
         self._room = self._loop.create_future()
-        alarm = self._set_alarm("The server took no more content", at_most)
+        seconds = at_most.total_seconds()
+        why = f"The server took no more content within {seconds:g} seconds"
+        alarm = self._loop.call_later(seconds, self.abort, why)
         try:
             await self._room
         finally:
@@ -137,6 +167,9 @@ class Wire(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._poll = None
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
         why = "The server closed the connection"
         self._hand_out(self.talk.lose(why if exc is None else f"The connection broke ({exc})"))
         if not self.gone.done():
@@ -149,30 +182,42 @@ class Wire(asyncio.Protocol):
         self._full = False
         self._make_room()
 
-    def _write_question(self, data: bytes) -> asyncio.Future[Reply | Broken]:
-        waiter: asyncio.Future[Reply | Broken] = self._loop.create_future()
-        self._waiters.append(waiter)
-        self.write(data)
-        return waiter
+    def _register(self, question: Question) -> bytes:
+        stage, line, hear, at_most = question
+        self._expect(hear, at_most)
+        return self.talk.ask(stage, line)
 
-    async def _answer(
-        self, waiter: asyncio.Future[Reply | Broken], at_most: timedelta
-    ) -> Reply | Broken:
-        alarm = self._set_alarm("The server gave no complete answer", at_most)
-        try:
-            return await waiter
-        finally:
-            alarm.cancel()
-
-    def _set_alarm(self, what: str, at_most: timedelta) -> asyncio.TimerHandle:
+    def _expect(self, hear: Hear, at_most: timedelta) -> None:
         seconds = at_most.total_seconds()
-        return self._loop.call_later(seconds, self.abort, f"{what} within {seconds:g} seconds")
+        self._hearers.append((hear, seconds))
+        if len(self._hearers) == 1:
+            self._await_for(seconds)
+
+    def _await_for(self, seconds: float) -> None:
+        """Let the next answer take so long. One timer serves all: it is set anew only where it would ring too late."""
+        self._patience = seconds
+        self._deadline = self._loop.time() + seconds
+        if self._alarm is not None and self._alarm.when() > self._deadline:
+            self._alarm.cancel()
+            self._alarm = None
+        if self._alarm is None and seconds < math.inf:
+            self._alarm = self._loop.call_at(self._deadline, self._ring)
+
+    def _ring(self) -> None:
+        self._alarm = None
+        if not self._hearers or self.talk.over is not None:
+            return
+        if self._loop.time() < self._deadline:
+            self._alarm = self._loop.call_at(self._deadline, self._ring)
+        else:
+            self.abort(f"The server gave no complete answer within {self._patience:g} seconds")
 
     def _hand_out(self, answers: list[Reply | Broken]) -> None:
         for answer in answers:
-            waiter = self._waiters.popleft()
-            if not waiter.done():
-                waiter.set_result(answer)
+            hear, _ = self._hearers.popleft()
+            hear(answer)
+        if answers and self._hearers:
+            self._await_for(self._hearers[0][1])
         if self.talk.over is not None:
             self._make_room()
 
@@ -184,6 +229,16 @@ class Wire(asyncio.Protocol):
         if isinstance(answer, Reply) and answer.code < 400:
             self._note(answer.stage, str(answer))
         return answer
+
+
+def _into(future: asyncio.Future[Reply | Broken]) -> Hear:
+    """Return who hears an answer for a future; who waited for it may have been cancelled meanwhile."""
+
+    def hear(answer: Reply | Broken) -> None:
+        if not future.done():
+            future.set_result(answer)
+
+    return hear
 
 
 def _poll_for_reading(transport: asyncio.BaseTransport) -> select.poll | None:

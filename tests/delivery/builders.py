@@ -29,7 +29,7 @@ from delivery.recovery import recover
 from delivery.tables import deliveries
 from delivery.tally import Tally
 from foundation.clock import Clock, SystemClock
-from mail import transport
+from mail import opening
 from mail.reply import Broken, Reply, Stage
 from mail.transport import Timeouts, Transport
 from storage.aliveness import Counts, epochs_of_boot, raise_epoch
@@ -346,7 +346,7 @@ QUICK = Timeouts(
 
 async def connect_quickly(account: Account) -> Transport | Reply | Broken:
     """Connect to the account's own host and port, with short time-outs."""
-    return await transport.connect(endpoint_of(account, sandbox_port=account.port), QUICK)
+    return await opening.connect(endpoint_of(account, sandbox_port=account.port), QUICK)
 
 
 def a_dispatcher(books: Books, **changes: Any) -> Dispatcher:

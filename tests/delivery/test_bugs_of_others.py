@@ -8,7 +8,7 @@ from pathlib import Path
 from accounts.endpoint import endpoint_of
 from accounts.model import Account
 from foundation.clock import SystemClock
-from mail import transport
+from mail import opening
 from mail.reply import Broken, Reply
 from mail.transport import Transport
 from tests.delivery.builders import (
@@ -96,4 +96,4 @@ def die(b: Books) -> None:
 async def connect_impatiently(account: Account) -> Transport | Reply | Broken:
     """Connect, and wait only a moment for the reply to the final dot."""
     endpoint = endpoint_of(account, sandbox_port=account.port)
-    return await transport.connect(endpoint, replace(QUICK, end=timedelta(seconds=0.3)))
+    return await opening.connect(endpoint, replace(QUICK, end=timedelta(seconds=0.3)))

@@ -85,7 +85,9 @@ WELL_BEHAVED: dict[str, Sequence[Action]] = {
     "challenge": [b"235 welcome\r\n"],
     "MAIL": [b"250 sender ok\r\n"],
     "RCPT": [b"250 recipient ok\r\n"],
+    "RCPT of nothing": [b"503 5.5.1 MAIL first\r\n"],  # its MAIL was refused
     "DATA": [b"354 go ahead\r\n"],
+    "DATA for nobody": [b"554 5.5.1 no valid recipients\r\n"],  # its MAIL or RCPT was refused
     "content": [],
     "end": [b"250 queued\r\n"],
     "RSET": [b"250 forgotten\r\n"],
@@ -109,7 +111,7 @@ class Session:
     channel: socket.socket
     buffer: bytes = b""
     line: str = ""  # the command that came last
-    mail_from: str = ""
+    mail_from: str | None = None
     rcpt_to: list[str] = field(default_factory=list)
 
 
@@ -232,10 +234,11 @@ class ScriptedServer:
             session.line = line = self._read_line(session)
             self._note(self.commands, line)
             verb = line.split(" ")[0].upper()
-            said = self._do(session, verb if verb in self.script else "")
+            said = self._do(session, self._step(session, verb))
             address = re.search(r"<(.*)>", line)
-            if verb == "MAIL" and address and said.startswith(b"2"):
-                session.mail_from, session.rcpt_to = address[1], []
+            if verb == "MAIL" and address:
+                session.mail_from = address[1] if said.startswith(b"2") else None
+                session.rcpt_to = []
             elif verb == "RCPT" and address and said.startswith(b"2"):
                 session.rcpt_to.append(address[1])
             elif verb == "DATA" and said.startswith(b"354"):
@@ -243,6 +246,13 @@ class ScriptedServer:
             while verb == "AUTH" and said.startswith(b"334"):
                 self._note(self.commands, self._read_line(session))
                 said = self._do(session, "challenge")
+
+    def _step(self, session: Session, verb: str) -> str:
+        if verb == "RCPT" and session.mail_from is None:
+            return "RCPT of nothing"
+        if verb == "DATA" and not session.rcpt_to:
+            return "DATA for nobody"
+        return verb if verb in self.script else ""
 
     def _take_content(self, session: Session) -> None:
         try:
@@ -260,7 +270,9 @@ class ScriptedServer:
         self._note(
             self.messages,
             Received(
-                session.mail_from, tuple(session.rcpt_to), content + b"\r\n" if content else b""
+                session.mail_from or "",
+                tuple(session.rcpt_to),
+                content + b"\r\n" if content else b"",
             ),
         )
         self._do(session, "end")

@@ -17,16 +17,9 @@ import pytest
 from aiosmtpd.smtp import SMTP, AuthResult, LoginPassword
 
 from mail.message import Message
+from mail.opening import Endpoint, ProbeStep, connect, probe
 from mail.reply import Answer, Broken, Reply, Stage, Withdrawn
-from mail.transport import (
-    BLOCK_BYTES,
-    Endpoint,
-    ProbeStep,
-    SmtpTransport,
-    Timeouts,
-    connect,
-    probe,
-)
+from mail.transport import BLOCK_BYTES, SmtpTransport, Timeouts
 from tests.mail.certificates import client_context, server_context
 from tests.mail.scripted_server import (
     DEAF,

@@ -19,7 +19,7 @@ from accounts.model import Account
 from assembly import Edges, Sendonce, assemble
 from delivery.dispatcher import Dispatcher, Sending
 from delivery.leasing import Leasing
-from mail import transport
+from mail import opening
 from mail.reply import Broken, Reply
 from mail.transport import Transport
 from scheduler.thread import step
@@ -159,7 +159,7 @@ class Process:
         return ClientTransport(self, protocol)
 
     async def _connect(self, account: Account) -> Transport | Reply | Broken:
-        return await transport.connect(endpoint_of(account, sandbox_port=25))
+        return await opening.connect(endpoint_of(account, sandbox_port=25))
 
     def _complain(self, loop: Any, context: dict[str, Any]) -> None:
         error = context.get("exception")
