@@ -107,17 +107,17 @@ class GroupCommit:
         self._plan()
         return await intent.answer
 
-    async def record(
+    def record(
         self, item: Leased, outcome: Outcome, *, begun: bool, retry_at: datetime
-    ) -> bool:
-        """Write an outcome; return when it is written, however long the ledger can't be.
+    ) -> asyncio.Future[bool]:
+        """Write an outcome in this turn's commit; the future has an end when it is written, however long that takes.
 
         False: the row was no longer ours.
         """
         entry = _Outcome(item, outcome, begun, retry_at, self._loop.create_future())
         self._waiting.outcomes.append(entry)
         self._plan()
-        return await entry.answer
+        return entry.answer
 
     def give_back(self, item: Leased) -> None:
         """Queue a leased delivery again that was not begun."""

@@ -19,6 +19,7 @@ from delivery.outcome import Failed, Outcome, Patience, rest_after
 from delivery.refusals import RefusalStreak, words
 from foundation.clock import Clock
 from foundation.log import log_for
+from mail.message import Message
 from mail.reply import Broken, Reply, Stage
 from mail.transport import Transport
 
@@ -43,6 +44,15 @@ class Work:
     content: RunContent
 
 
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """Work whose message is made."""
+
+    work: Work
+    message: Message
+    message_id: str
+
+
 @dataclass(slots=True, eq=False)
 class Connection:
     """One connection of a lane: to the account as it was at this version, and what it is at."""
@@ -52,6 +62,10 @@ class Connection:
     transport: Transport | None = None
     work: Work | None = None
     begun: bool = False  # content of its work may be on its way
+    ahead: Work | Ready | None = (
+        None  # what comes next; where its message is made, its envelope may be on its way
+    )
+    written: asyncio.Future[bool] | None = None  # the outcome before this one, or being written
 
     @property
     def is_usable(self) -> bool:
@@ -201,25 +215,50 @@ class Lane:
 
     # called by the connections
 
-    async def next(self, connection: Connection) -> Work | None:
-        """Return the next delivery to send; None when there has been none for a while, or none may begin."""
-        while not self.office.stopping.is_set() and self._may_stay(connection):
+    async def next(self, connection: Connection) -> Work | Ready | None:
+        """Return the next delivery to send; None when there has been none for a while, or none may begin.
+
+        The one that was looked ahead to comes first; where its message is made, the account's rate lets it go.
+        """
+        while self.may_go_on(connection):
+            connection.begun = False
+            if connection.ahead is not None:
+                ahead, connection.ahead = connection.ahead, None
+                connection.work = ahead.work if isinstance(ahead, Ready) else ahead
+                return ahead
             if self._queue:
-                connection.work, connection.begun = self._queue.popleft(), False
-                self._taken_up += 1
-                self._ask_for_more()
+                connection.work = self._take_up()
                 return connection.work
             if not await self._more_comes():
                 return None
         return None
+
+    def look_ahead(self, connection: Connection) -> Work | None:
+        """Take the delivery after the one at hand, where it may go at once; the caller sets or gives back ahead."""
+        if connection.ahead is not None or not self._queue or not self.may_go_on(connection):
+            return None
+        if self.account.rate_per_second is not None:
+            bucket, wait = self._its_bucket().take(self.office.clock.elapsed())
+            if wait:
+                return None
+            self._bucket = bucket
+        return self._take_up()
+
+    def may_go_on(self, connection: Connection) -> bool:
+        """Whether another message may begin on this connection."""
+        return not self.office.stopping.is_set() and self._may_stay(connection)
+
+    def give_back(self, work: Work) -> None:
+        """Queue again what was taken up and not begun."""
+        self.office.commits.give_back(work.item)
+        self._settled += 1
 
     async def wait_for_rate(self, connection: Connection) -> None:
         """Wait until the account's rate lets the next message go, or the lane is stopped."""
         rate = self.account.rate_per_second
         if rate is None:
             return
-        bucket = self._bucket or Bucket(rate=rate)
-        self._bucket, wait = bucket.take(self.office.clock.elapsed())
+        self._bucket, wait = self._its_bucket().take(self.office.clock.elapsed())
         if not wait:
             return
         self._pacing += 1
@@ -238,15 +277,19 @@ class Lane:
         self._open_wanted()
 
     async def record(self, connection: Connection, work: Work, outcome: Outcome) -> None:
-        """Write what an attempt came to; pause the run when its refusals have become too many in a row."""
+        """Write what an attempt came to; pause the run when its refusals have become too many in a row.
+
+        Waits only where the outcome before could not be written yet: what comes next on this connection asks its fence
+        in the same commit.
+        """
+        if connection.written is not None:
+            await connection.written
         retry_at = self.office.clock.now() + self.office.patience.retry_delay
-        try:
-            await self.office.commits.record(
-                work.item, outcome, begun=connection.begun, retry_at=retry_at
-            )
-        finally:
-            connection.work = None
-            self._settled += 1
+        connection.written = self.office.commits.record(
+            work.item, outcome, begun=connection.begun, retry_at=retry_at
+        )
+        connection.work = None
+        self._settled += 1
         self._pace.count(self.office.clock.elapsed())
         run_id = work.item.run_id
         refused = self._streaks.setdefault(run_id, RefusalStreak()).add(work.item.id, outcome)
@@ -283,6 +326,16 @@ class Lane:
             log.warning("account rests", account_id=account_id, seconds=seconds, said=said)
             self.office.commits.note(lambda tx: account_store.rest(tx, account_id, said, until))
         self._give_back_queue()
+
+    def _take_up(self) -> Work:
+        self._taken_up += 1
+        work = self._queue.popleft()
+        self._ask_for_more()
+        return work
+
+    def _its_bucket(self) -> Bucket:
+        assert self.account.rate_per_second is not None
+        return self._bucket or Bucket(rate=self.account.rate_per_second)
 
     @property
     def _in_hand(self) -> bool:

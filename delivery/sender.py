@@ -1,13 +1,17 @@
-"""One connection, one message at a time: fence, content, reply, outcome, and only then the next."""
+"""One connection, one message at a time: fence, content, reply, outcome, and only then the next one's content.
+
+The next one's envelope travels behind the content of this one, where the server pipelines.
+"""
 
 import asyncio
 import random
 
 from campaigns.render import RenderError
-from delivery.lane import Connection, Lane, Work
+from delivery.lane import Connection, Lane, Ready, Work
 from delivery.outcome import AccountFault, Failed, InDoubt, NotBegun, Outcome, judge
 from foundation.errors import SendonceError
 from foundation.log import log_for
+from mail.message import Message
 from mail.reply import Broken, Reply, Stage, Withdrawn
 from mail.transport import Transport
 
@@ -20,18 +24,23 @@ _dice = random.Random()  # noqa: S311
 async def send_all(lane: Lane, connection: Connection) -> None:
     """Send what the lane has, until it has nothing more or its account is at fault."""
     try:
-        while (work := await lane.next(connection)) is not None:
-            if not await _send_one(lane, connection, work):
+        while (given := await lane.next(connection)) is not None:
+            if not await _send_one(lane, connection, given):
                 return
     finally:
+        if connection.ahead is not None:
+            lane.give_back(_work_of(connection.ahead))
         await connection.leave()
+        if connection.written is not None:
+            await connection.written
 
 
-async def _send_one(lane: Lane, connection: Connection, work: Work) -> bool:
+async def _send_one(lane: Lane, connection: Connection, given: Work | Ready) -> bool:
     """See one delivery to its outcome, and write that; return False when this connection must not go on."""
     outcome: Outcome
+    work = _work_of(given)
     try:
-        outcome = await _attempt(lane, connection, work)
+        outcome = await _attempt(lane, connection, given)
         goes_on = not isinstance(outcome, AccountFault)
     except Exception as error:
         log.exception("sending an email met a bug", delivery_id=work.item.id)
@@ -53,25 +62,23 @@ def _after_a_bug(error: Exception, *, begun: bool) -> Outcome:
     )
 
 
-async def _attempt(lane: Lane, connection: Connection, work: Work) -> Outcome:
+async def _attempt(lane: Lane, connection: Connection, given: Work | Ready) -> Outcome:
     """Try to hand one message over; return what that means."""
     office = lane.office
-    # Before the connection is opened: a server does not wait long for a first message.
-    await lane.wait_for_rate(connection)
+    if not isinstance(given, Ready):
+        # Before the connection is opened: a server does not wait long for a first message.
+        await lane.wait_for_rate(connection)
     if office.stopping.is_set():
         return NotBegun()
     is_fresh = not connection.is_usable
     if is_fresh:
         fault = await _open(lane, connection)
         if fault is not None:
-            return _conclude(lane, work, fault, is_fresh=True)
+            return _conclude(lane, _work_of(given), fault, is_fresh=True)
     if connection.transport is None:  # stopped meanwhile
         return NotBegun()
-    message_id = office.composer.message_id(work.item, lane.account)
     try:
-        message = office.composer.compose(
-            work.item, work.content, lane.account, message_id=message_id, now=office.clock.now()
-        )
+        ready = given if isinstance(given, Ready) else _make(lane, given)
     except RenderError as error:
         return Failed(None, f"{error.field}: {error.message}")
 
@@ -80,12 +87,47 @@ async def _attempt(lane: Lane, connection: Connection, work: Work) -> Outcome:
             return False
         # Committed before the first byte of content goes out: from here on a crash is "in doubt", never "unsent".
         connection.begun = await office.commits.intend(
-            work.item, account_id=lane.account.id, message_id=message_id
+            ready.work.item, account_id=lane.account.id, message_id=ready.message_id
         )
         return connection.begun
 
-    answer = await connection.transport.send(message, fence)
-    return _conclude(lane, work, answer, is_fresh=is_fresh)
+    def look_ahead() -> Message | None:
+        ahead = connection.ahead
+        return ahead.message if isinstance(ahead, Ready) and lane.may_go_on(connection) else None
+
+    _make_ahead(lane, connection)
+    answer = await connection.transport.send(ready.message, fence, look_ahead)
+    return _conclude(lane, ready.work, answer, is_fresh=is_fresh)
+
+
+def _make(lane: Lane, work: Work) -> Ready:
+    """Make the message. Raises RenderError where its template fails for this recipient."""
+    composer = lane.office.composer
+    message_id = composer.message_id(work.item, lane.account)
+    message = composer.compose(
+        work.item,
+        work.content,
+        lane.account,
+        message_id=message_id,
+        now=lane.office.clock.now(),
+    )
+    return Ready(work, message, message_id)
+
+
+def _make_ahead(lane: Lane, connection: Connection) -> None:
+    """Make the message after this one, if it may go at once and can be made."""
+    work = lane.look_ahead(connection)
+    if work is None:
+        return
+    try:
+        connection.ahead = _make(lane, work)
+    except Exception:
+        # It fails again when its turn comes, and that is told.
+        connection.ahead = work
+
+
+def _work_of(given: Work | Ready) -> Work:
+    return given.work if isinstance(given, Ready) else given
 
 
 async def _open(lane: Lane, connection: Connection) -> Reply | Broken | None:

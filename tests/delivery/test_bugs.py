@@ -136,8 +136,8 @@ class Forgetful:
     def usable(self) -> bool:
         return bool(self._transport.usable)
 
-    async def send(self, message: Any, before_content: Any) -> Any:
-        answer = await self._transport.send(message, before_content)
+    async def send(self, message: Any, before_content: Any, look_ahead: Any) -> Any:
+        answer = await self._transport.send(message, before_content, look_ahead)
         if message.rcpt_to == "p2@example.com":
             raise KeyError(message.rcpt_to)
         return answer

@@ -106,7 +106,7 @@ class Answering:
         self.answer = answer
         self.usable = True
 
-    async def send(self, message: Any, before_content: Any) -> Answer:
+    async def send(self, message: Any, before_content: Any, look_ahead: Any) -> Answer:
         self.usable = False
         return self.answer
 
@@ -122,7 +122,7 @@ class Greeted:
 
     usable = False
 
-    async def send(self, message: Any, before_content: Any) -> Any:
+    async def send(self, message: Any, before_content: Any, look_ahead: Any) -> Any:
         raise NotImplementedError
 
     async def close(self) -> None:
