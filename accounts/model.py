@@ -2,7 +2,7 @@
 
 import ipaddress
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -14,6 +14,14 @@ MAX_CONNECTIONS = 50
 SLOWEST_PER_SECOND = 0.00001  # about one message a day
 FASTEST_PER_SECOND = 100_000
 LONGEST_REST = timedelta(minutes=15)  # after a fault
+
+# What limits look at; usage is counted by the minute.
+HOUR = timedelta(hours=1)
+DAY = timedelta(days=1)
+MINUTE = timedelta(minutes=1)
+
+Minutes = Sequence[tuple[datetime, int]]
+"""How many messages went through an account in which minute, oldest first; minutes without any are left out."""
 
 
 class Kind(StrEnum):
@@ -90,6 +98,20 @@ class Account:
 
     def __repr__(self) -> str:
         return f"Account(id={self.id}, name={self.name!r}, state={self.state})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Allowance:
+    """How an account does, and how much it may send: all that an estimate is made from."""
+
+    id: int
+    name: str
+    state: State
+    state_reason: str | None
+    rest_until: datetime | None
+    rate_per_second: float | None
+    limit_per_hour: int | None
+    limit_per_day: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

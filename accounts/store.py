@@ -15,6 +15,7 @@ from accounts.model import (
     LONGEST_REST,
     Account,
     AccountFields,
+    Allowance,
     Kind,
     Security,
     State,
@@ -177,13 +178,13 @@ def names(tx: Tx) -> dict[int, str]:
     return {r.id: r.name for r in tx.execute(query)}
 
 
-def faults(tx: Tx, account_ids: Iterable[int]) -> str | None:
-    """Say what is wrong with these accounts, in their servers' words; None when one of them is well."""
-    query = select(accounts.c.name, accounts.c.state, accounts.c.state_reason)
-    rows = tx.execute(query.where(accounts.c.id.in_(list(account_ids)))).all()
-    if not rows or any(row.state == State.OK for row in rows):
-        return None
-    return "; ".join(f"{row.name} is {row.state} ({row.state_reason})" for row in rows)
+def allowances(tx: Tx, account_ids: Iterable[int]) -> dict[int, Allowance]:
+    """Return how these accounts do and how much they may send, by id; one that is gone is left out."""
+    columns = (accounts.c[f.name] for f in fields(Allowance))
+    rows = tx.execute(select(*columns).where(accounts.c.id.in_(list(account_ids))))
+    return {
+        row.id: Allowance(**(row._asdict() | {"state": State(row.state)})) for row in rows.all()
+    }
 
 
 def rest(tx: Tx, account_id: int, reason: str, until: datetime) -> None:

@@ -6,15 +6,12 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Integer, bindparam, case, delete, func, select, update
 
+from accounts import capacity
+from accounts.model import DAY, HOUR, MINUTE, Minutes
 from accounts.tables import account_usage
 from storage.database import Tx, insert_into
 
 KEPT = timedelta(days=2)
-
-HOUR = timedelta(hours=1)
-DAY = timedelta(days=1)
-
-_MINUTE = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,17 +62,30 @@ def used_by_each(tx: Tx, account_ids: Iterable[int], now: datetime) -> dict[int,
     """Return what went through each of these accounts, as used does."""
     found = {account_id: Used(hour=0, day=0) for account_id in account_ids}
     minute = account_usage.c.minute
-    in_hour = case((minute > now - HOUR - _MINUTE, account_usage.c.messages), else_=0)
+    in_hour = case((minute > now - HOUR - MINUTE, account_usage.c.messages), else_=0)
     rows = tx.execute(
         select(
             account_usage.c.account_id,
             func.sum(in_hour).label("hour"),
             func.sum(account_usage.c.messages).label("day"),
         )
-        .where(account_usage.c.account_id.in_(list(found)), minute > now - DAY - _MINUTE)
+        .where(account_usage.c.account_id.in_(list(found)), minute > now - DAY - MINUTE)
         .group_by(account_usage.c.account_id)
     )
     return found | {row.account_id: Used(hour=row.hour, day=row.day) for row in rows}
+
+
+def by_minute(tx: Tx, account_ids: Iterable[int], *, since: datetime) -> dict[int, Minutes]:
+    """Return what went through each of these accounts, minute by minute, in those that begin later than since."""
+    found: dict[int, list[tuple[datetime, int]]] = {account_id: [] for account_id in account_ids}
+    rows = tx.execute(
+        select(account_usage.c.account_id, account_usage.c.minute, account_usage.c.messages)
+        .where(account_usage.c.account_id.in_(list(found)), account_usage.c.minute > since)
+        .order_by(account_usage.c.account_id, account_usage.c.minute)
+    )
+    for row in rows:
+        found[row.account_id].append((row.minute, row.messages))
+    return dict(found)
 
 
 def room_at(
@@ -85,26 +95,13 @@ def room_at(
 
     within: the HOUR or DAY that it is for.
     """
-    rows = tx.execute(
-        select(account_usage.c.minute, account_usage.c.messages)
-        .where(
-            account_usage.c.account_id == account_id,
-            account_usage.c.minute > now - within - _MINUTE,
-        )
-        .order_by(account_usage.c.minute.desc())
-    )
-    messages = 0
-    for row in rows:
-        messages += row.messages
-        if messages >= limit:  # once this minute has left, what is newer stays below the limit
-            at: datetime = row.minute + within + _MINUTE
-            return at
-    return None
+    minutes = by_minute(tx, [account_id], since=now - within - MINUTE)[account_id]
+    return capacity.room_at(minutes, limit=limit, within=within, now=now)
 
 
 def go_back(tx: Tx, now: datetime) -> None:
     """Forget minutes that the clock has gone back from: they would fill every limit until they come."""
-    tx.execute(delete(account_usage).where(account_usage.c.minute > now + _MINUTE))
+    tx.execute(delete(account_usage).where(account_usage.c.minute > now + MINUTE))
 
 
 def prune(tx: Tx, account_id: int, now: datetime) -> None:

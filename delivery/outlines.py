@@ -65,6 +65,59 @@ class HeldSlots:
     newest: datetime
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Underway:
+    """A run that is running, as an estimate needs it: what it has settled since when, and through which accounts."""
+
+    id: int
+    zone: str
+    account_ids: tuple[int, ...]
+    started_at: datetime | None
+    queued: int
+    settled: int
+
+
+def underway(tx: Tx) -> list[Underway]:
+    """Return all runs that are running."""
+    query = select(
+        runs.c.id,
+        runs.c.zone,
+        runs.c.content["account_ids"].label("account_ids"),
+        runs.c.started_at,
+        runs.c.queued,
+        (runs.c.sent + runs.c.failed + runs.c.in_doubt).label("settled"),
+    ).where(runs.c.status == RunStatus.RUNNING, runs.c.finished_at.is_(None))
+    return [
+        Underway(**(row._asdict() | {"account_ids": tuple(row.account_ids or ())}))
+        for row in tx.execute(query)
+    ]
+
+
+_LAST_RUNS = 20
+
+
+def last_paces(tx: Tx) -> dict[int, float]:
+    """Return how many messages a second accounts have settled in the last runs that ended: each in its largest."""
+    settled = runs.c.sent + runs.c.failed + runs.c.in_doubt
+    query = (
+        select(
+            runs.c.content["account_ids"].label("account_ids"),
+            runs.c.started_at,
+            runs.c.finished_at,
+            settled.label("settled"),
+        )
+        .where(runs.c.finished_at > runs.c.started_at, settled > 0)
+        .order_by(runs.c.id.desc())
+        .limit(_LAST_RUNS)
+    )
+    found: dict[int, float] = {}
+    for row in sorted(tx.execute(query), key=lambda row: row.settled):
+        seconds = (row.finished_at - row.started_at).total_seconds()
+        account_ids = row.account_ids or ()
+        found |= dict.fromkeys(account_ids, row.settled / seconds / max(1, len(account_ids)))
+    return found
+
+
 def outline(tx: Tx, run_id: int) -> RunOutline:
     """Return a run, in short. Raises NotFound."""
     row = tx.execute(_select().where(runs.c.id == run_id)).one_or_none()

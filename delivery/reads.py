@@ -240,10 +240,8 @@ def needing_account(tx: Tx, account_id: int) -> int | None:
 
 
 class Progress(Protocol):
-    """What a run's rate and remaining time are made from."""
+    """What a run's rate is made from."""
 
-    @property
-    def status(self) -> RunStatus: ...
     @property
     def started_at(self) -> datetime | None: ...
     @property
@@ -261,14 +259,6 @@ def rate_per_second(run: Progress, now: datetime) -> float | None:
     if not settled or seconds <= 0:
         return None
     return round(settled / seconds, 3)
-
-
-def eta_seconds(run: Progress, now: datetime) -> float | None:
-    """Return how long this run will take at the rate it has shown; None when that can't be told."""
-    rate = rate_per_second(run, now)
-    if run.status != RunStatus.RUNNING or rate is None:
-        return None
-    return round((run.counts.queued + run.counts.sending) / rate, 1)
 
 
 def totals_by_run_status(tx: Tx) -> dict[str, int]:

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from accounts import usage
-from accounts.model import Account, Kind, Security, State
-from accounts.usage import DAY, HOUR, Used
+from accounts.model import DAY, HOUR, Account, Kind, Security, State
+from accounts.usage import Used
 from storage.database import Tx
 
 _THIS_MACHINE = ("127.0.0.1", "localhost", "::1")

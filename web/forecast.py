@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from accounts import store as accounts
 from assembly import Sendonce
 from audience import store as audiences
 from audience import suppressions
@@ -16,6 +15,7 @@ from audience.model import Recipient
 from campaigns import store as campaigns
 from campaigns.model import Snapshot
 from campaigns.render import RecipientView, RenderError, compile_content
+from delivery import outlook
 from foundation.errors import Invalid, NotFound
 from scheduler.model import Slot
 from storage.database import Tx
@@ -60,7 +60,9 @@ def forecast(house: Sendonce, campaign_id: int, slots: Sequence[Slot]) -> Foreca
         suppressed = suppressions.count_suppressed(tx, snapshot.audience_ids)
         people = audiences.count_people(tx, snapshot.audience_ids) - suppressed
         members = _some_members(tx, snapshot)
-        seconds = _expected_seconds(house, tx, snapshot, people)
+        now = house.clock.now()
+        first = slots[0].at if slots else now
+        seconds = outlook.expected_seconds(tx, people, snapshot.account_ids, at=first, now=now)
         others = _collisions(house, tx, snapshot, slots, seconds) if slots else []
     return Forecast(
         recipients=people,
@@ -92,12 +94,6 @@ def _lacking(members: Sequence[Recipient], snapshot: Snapshot) -> Counter[str]:
         except RenderError:  # the preview of that recipient says more
             lacking.update(["(can't be rendered)"])
     return lacking
-
-
-def _expected_seconds(house: Sendonce, tx: Tx, snapshot: Snapshot, people: int) -> float | None:
-    rates = [accounts.get(tx, i, house.key).rate_per_second for i in snapshot.account_ids]
-    known = [rate for rate in rates if rate is not None]
-    return round(people / sum(known), 1) if known and len(known) == len(rates) else None
 
 
 def _collisions(

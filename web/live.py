@@ -12,8 +12,9 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 
 from assembly import Sendonce
-from delivery import outlines, reads
+from delivery import outlines, outlook, reads
 from delivery.outlines import RunOutline
+from delivery.outlook import NOTHING, Outlook
 from foundation.errors import SendonceError, Unavailable
 from foundation.log import log_for
 from scheduler.model import Schedule
@@ -92,9 +93,11 @@ class Publisher:
         now = house.clock.now()
         with house.database.read() as tx:
             runs = outlines.on_their_way(tx, or_ended_since=now - _ENDED_LATELY)
+            expected = outlook.outlooks(tx, now)
             beat = heartbeat_of(house, tx, now)
         news: dict[str, tuple[str, object]] = {
-            f"run {run.id}": ("run", _run_state(run, now)) for run in runs
+            f"run {run.id}": ("run", _run_state(run, expected.get(run.id, NOTHING), now))
+            for run in runs
         }
         elapsed = house.clock.elapsed()
         with self._changed:
@@ -147,15 +150,15 @@ class Publisher:
                     return
 
 
-def _run_state(run: RunOutline, now: datetime) -> object:
+def _run_state(run: RunOutline, expected: Outlook, now: datetime) -> object:
     return {
         "id": run.id,
         "schedule_id": run.schedule_id,
         "status": run.status,
-        "reason": run.reason,
+        "reason": run.reason or expected.waits_for,
         "counts": asdict(run.counts),
         "rate_per_second": reads.rate_per_second(run, now) if run.finished_at is None else None,
-        "eta_seconds": reads.eta_seconds(run, now),
+        "eta_seconds": expected.eta_seconds,
     }
 
 

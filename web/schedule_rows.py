@@ -9,8 +9,9 @@ from audience import store as audiences
 from audience.model import Audience
 from campaigns import store as campaigns
 from campaigns.store import Outline
-from delivery import outlines, reads
+from delivery import outlines, outlook, reads
 from delivery.outlines import HeldSlots, RunOutline
+from delivery.outlook import NOTHING, Outlook
 from scheduler.model import Schedule, ScheduleType, Status
 from web.rules_told import rule_in_words
 from web.tally import Tally, tally
@@ -21,7 +22,7 @@ OVER = (Status.COMPLETED, Status.FAILED, Status.CANCELLED)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunSummary:
-    """The newest run of a schedule, as its row shows it."""
+    """The newest run of a schedule, as its row shows it. reason: of one that is running, why it does not get on."""
 
     id: int
     status: str
@@ -122,13 +123,14 @@ def rows_of(
     with house.database.read() as tx:
         newest = outlines.newest_of(tx, ids)
         held = outlines.held_slots(tx, ids)
+        expected = outlook.outlooks(tx, now)
     buffer = house.settings.execution_buffer
     taken_out = house.store.taken_out()
     return [
         _row(
             schedule,
             names,
-            newest.get(schedule.id),
+            summary_of(run, expected, now=now) if (run := newest.get(schedule.id)) else None,
             held.get(schedule.id),
             buffer,
             now,
@@ -141,7 +143,7 @@ def rows_of(
 def _row(
     schedule: Schedule,
     names: Names,
-    run: RunOutline | None,
+    run: RunSummary | None,
     held: HeldSlots | None,
     buffer: timedelta,
     now: datetime,
@@ -170,21 +172,22 @@ def _row(
         can_return=can_return,
         enabled=schedule.enabled,
         held=held,
-        run=summary_of(run, now=now) if run else None,
+        run=run,
     )
 
 
-def summary_of(run: RunOutline, *, now: datetime) -> RunSummary:
-    """Return a run as rows show it."""
+def summary_of(run: RunOutline, expected: Mapping[int, Outlook], *, now: datetime) -> RunSummary:
+    """Return a run as rows show it; expected is what outlooks says of all that are running."""
+    its = expected.get(run.id, NOTHING)
     started = run.started_at or run.claimed_at
     return RunSummary(
         id=run.id,
         status=run.status,
-        reason=run.reason,
+        reason=run.reason or its.waits_for,
         finished_at=run.finished_at,
         is_finished=run.finished_at is not None,
         seconds=(run.finished_at - started).total_seconds() if run.finished_at else None,
         rate=reads.rate_per_second(run, now),
-        eta=reads.eta_seconds(run, now),
+        eta=its.eta_seconds,
         tally=tally(run.counts, finished=run.finished_at is not None),
     )

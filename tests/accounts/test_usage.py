@@ -4,6 +4,7 @@ import pytest
 from sqlalchemy import func, select
 
 from accounts import store, usage
+from accounts.model import HOUR
 from accounts.tables import account_usage
 from accounts.usage import Used
 from tests.accounts.builders import KEY, some_fields
@@ -91,7 +92,7 @@ def test_a_limit_that_is_reached_makes_room_when_its_oldest_minute_leaves(tx, ac
     usage.count(tx, account_id, 4, NOON - timedelta(minutes=10))
 
     def room_at(limit):
-        return usage.room_at(tx, account_id, limit=limit, within=usage.HOUR, now=NOON)
+        return usage.room_at(tx, account_id, limit=limit, within=HOUR, now=NOON)
 
     assert room_at(8) is None
     assert room_at(7) == NOON + timedelta(minutes=31)

@@ -1,6 +1,7 @@
 """The calls' happy paths, and the unhappy ones that need more than a wrong body."""
 
 import io
+import json
 import os
 import threading
 from datetime import UTC, datetime, timedelta
@@ -10,6 +11,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import update
 
 from accounts import store as account_store
+from accounts import usage
 from assembly import Sendonce
 from audience import csv_import
 from audience import store as audience_store
@@ -20,7 +22,9 @@ from delivery import ledger
 from delivery.model import RunStatus
 from storage import aliveness, installation
 from tests.house import tick_of
+from tests.web.browser_client import signed_in
 from tests.web.given import a_campaign, a_schedule, an_account, an_audience, materialised
+from web.live import Publisher
 
 
 def test_an_account_is_made_changed_and_deleted_and_never_tells_its_password(
@@ -704,6 +708,44 @@ def test_a_run_whose_account_is_paused_says_so(house: Sendonce, client: FlaskCli
     answer = client.get(f"/api/runs/{run_id}")
 
     assert answer.json["reason"] == "waits for its account: Sandbox is paused (auth: 535 5.7.8 no)"
+
+
+def test_a_run_whose_limit_is_used_up_says_so_everywhere(
+    house: Sendonce, client: FlaskClient
+) -> None:
+    run_id = materialised(house, client)
+    client.patch("/api/accounts/1", json={"limit_per_hour": 3, "rate_per_second": 5})
+    with house.database.write(durable=True) as tx:
+        ledger.start(tx, run_id, house.clock.now())
+        usage.count(tx, 1, 3, house.clock.now())
+
+    told = client.get(f"/api/runs/{run_id}").json
+    listed = client.get("/api/runs").json["items"][0]
+    browser = signed_in(house)
+    pages = [browser.get(path).text for path in (f"/runs/{run_id}", "/runs")]
+    publisher = Publisher(house)
+    event = next(e for e in publisher.current()[1] if e.kind == "run")
+
+    says = "the hour limit of account Sandbox is used up until 09:01 UTC"
+    assert (told["reason"], listed["reason"]) == (says, says)
+    assert told["eta_seconds"] == pytest.approx(61 * 60, abs=1)
+    assert all(says in page for page in pages)
+    assert "about 1 h 1 min left" in pages[0]
+    assert json.loads(event.data)["reason"] == says
+    paused = client.post(f"/api/runs/{run_id}/pause").json
+    assert (paused["eta_seconds"], paused["reason"]) == (None, "paused by a person")
+
+
+def test_a_preview_says_how_long_it_takes_at_the_account_s_limits(client: FlaskClient) -> None:
+    campaign = a_campaign(client, recipients=[f"p{n}@example.com" for n in range(20)])
+    body = {"campaign_id": campaign["id"], "schedule_time": "2026-03-03T09:00"}
+
+    seen = [client.post("/api/schedules/preview", json=body).json["expected_seconds"]]
+    for limits in ({"rate_per_second": 0.5}, {"limit_per_hour": 15}):
+        client.patch("/api/accounts/1", json=limits)
+        seen.append(client.post("/api/schedules/preview", json=body).json["expected_seconds"])
+
+    assert seen == [None, 40.0, pytest.approx(61 * 60 + 10, abs=1)]
 
 
 def test_a_directory_in_doubt_is_told_and_accepted_once(

@@ -7,11 +7,11 @@ from typing import Annotated, Literal
 from flask import Response
 from pydantic import Field, ValidatorFunctionWrapHandler, WithJsonSchema, WrapValidator
 
-from accounts import store as account_store
-from delivery import control, doubts, missing, reads
+from delivery import control, doubts, missing, outlook, reads
 from delivery.certificate import certify
 from delivery.decisions import Action
 from delivery.model import Delivery, DeliveryStatus, Origin, Run, RunStatus
+from delivery.outlook import NOTHING, Outlook
 from storage.aliveness import current_epoch
 from storage.database import Tx
 from web.csv_answers import PAGE, Cell, csv_answer, pages
@@ -85,10 +85,22 @@ class RunAnswer(Answer):
     finished_at: Instant | None
     counts: CountsAnswer
     rate_per_second: float | None
-    eta_seconds: float | None
+    eta_seconds: float | None = Field(
+        description="How long it will still take by the limits and the rates of its accounts, what is used of them, and"
+        " the pace that was measured; null where it is not running, or there is nothing to go by"
+    )
 
     @classmethod
     def of(cls, tx: Tx, run: Run, now: datetime) -> "RunAnswer":
+        return cls.each(tx, [run], now)[0]
+
+    @classmethod
+    def each(cls, tx: Tx, runs: Sequence[Run], now: datetime) -> "list[RunAnswer]":
+        expected = outlook.outlooks(tx, now)
+        return [cls._of(run, expected.get(run.id, NOTHING), now) for run in runs]
+
+    @classmethod
+    def _of(cls, run: Run, expected: Outlook, now: datetime) -> "RunAnswer":
         return cls(
             id=run.id,
             schedule_id=run.schedule_id,
@@ -97,22 +109,14 @@ class RunAnswer(Answer):
             origin=run.origin,
             made_from=run.made_from,
             status=run.status,
-            reason=run.reason or _hindrance(tx, run),
+            reason=run.reason or expected.waits_for,
             claimed_at=run.claimed_at,
             started_at=run.started_at,
             finished_at=run.finished_at,
             counts=CountsAnswer.model_validate(run.counts),
             rate_per_second=reads.rate_per_second(run, now),
-            eta_seconds=reads.eta_seconds(run, now),
+            eta_seconds=expected.eta_seconds,
         )
-
-
-def _hindrance(tx: Tx, run: Run) -> str | None:
-    """Say why a run that is running does not get on: every account of it rests or is paused."""
-    if run.status != RunStatus.RUNNING or not run.counts.queued:
-        return None
-    faults = account_store.faults(tx, run.content.account_ids)
-    return None if faults is None else f"waits for its account: {faults}"
 
 
 class RunList(Answer):
@@ -273,7 +277,7 @@ def list_runs(query: RunPage) -> RunList:
             before=query.key,
             limit=query.limit + 1,
         )
-        items = [RunAnswer.of(tx, run, house.clock.now()) for run in found[: query.limit]]
+        items = RunAnswer.each(tx, found[: query.limit], house.clock.now())
     cursor = next_cursor(found, limit=query.limit, key=lambda run: run.id)
     return RunList(items=items, next_cursor=cursor)
 

@@ -173,7 +173,7 @@ class CollisionAnswer(Answer):
 
 
 class SchedulePreviewAnswer(Answer):
-    """What a schedule that is not saved yet would do. expected_seconds is null where no account says its rate."""
+    """What a schedule that is not saved yet would do."""
 
     items: list[SlotAnswer]
     recipients: int = Field(description="How many people would get it, each counted once")
@@ -182,7 +182,10 @@ class SchedulePreviewAnswer(Answer):
     recipients_looked_at: int = Field(
         description=f"How many of the recipients lacking was made from: at most {MOST_LOOKED_AT:,}"
     )
-    expected_seconds: float | None
+    expected_seconds: float | None = Field(
+        description="How long sending would take by the limits and rates of the accounts, or the pace of the last runs;"
+        " null where there is nothing to go by"
+    )
     collisions: list[CollisionAnswer]
 
 

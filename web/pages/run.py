@@ -9,7 +9,7 @@ from flask import Response, request
 
 from accounts import store as accounts
 from accounts.model import Kind
-from delivery import control, decisions, missing, outlines, reads
+from delivery import control, decisions, missing, outlines, outlook, reads
 from delivery.model import Delivery, DeliveryStatus, RunStatus
 from delivery.outlines import RunOutline
 from identity.model import Role
@@ -169,11 +169,12 @@ def _page(run_id: int) -> RunPageData:
         )
         made_of_it = outlines.made_for_missing_of(tx, run_id)
         left_out = _count_missing(tx, found)
+        expected = outlook.outlooks(tx, now)
         made = decisions.newest_together(tx, run_id, limit=MOST_DECISIONS + 1)
         called = accounts.names(tx)
         kinds = accounts.kinds(tx, content.account_ids)
         unwell = {account.id: account for account in accounts.unwell(tx)}
-    summary = summary_of(found, now=now)
+    summary = summary_of(found, expected, now=now)
     counts = found.counts
     cursor = next_cursor(deliveries, limit=PAGE, key=lambda delivery: delivery.id)
     finished = found.finished_at is not None

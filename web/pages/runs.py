@@ -6,7 +6,7 @@ from urllib.parse import urlencode
 
 from flask import Response, request
 
-from delivery import outlines
+from delivery import outlines, outlook
 from delivery.model import RunStatus
 from delivery.outlines import RunOutline
 from web import forms
@@ -73,10 +73,11 @@ def runs() -> Response:
             before=query.key,
             limit=PAGE + 1,
         )
+        expected = outlook.outlooks(tx, now)
     rows = [
         RunRow(
             run=run,
-            summary=summary_of(run, now=now),
+            summary=summary_of(run, expected, now=now),
             campaign=names.campaign(run.campaign_id),
             made_for=_MADE_FOR.get(run.origin),
         )

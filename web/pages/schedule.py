@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 from flask import Response, request
 
 from accounts import store as accounts
-from delivery import outlines, reads
+from delivery import outlines, outlook, reads
 from delivery.model import SlotRow
 from foundation.errors import NotFound
 from scheduler import desk
@@ -88,10 +88,11 @@ def _before() -> datetime | None:
 
 def _with_runs(tx: Tx, slots: Sequence[SlotRow], now: datetime) -> list[PastSlot]:
     runs = outlines.by_id(tx, {slot.run_id for slot in slots if slot.run_id is not None})
+    expected = outlook.outlooks(tx, now)
     return [
         PastSlot(
             row=slot,
-            run=summary_of(runs[slot.run_id], now=now) if slot.run_id in runs else None,
+            run=summary_of(runs[slot.run_id], expected, now=now) if slot.run_id in runs else None,
         )
         for slot in slots
     ]
