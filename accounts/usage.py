@@ -10,6 +10,7 @@ from accounts import capacity
 from accounts.model import DAY, HOUR, MINUTE, Minutes
 from accounts.tables import account_usage
 from storage.database import Tx, insert_into
+from storage.prepared import Prepared
 
 KEPT = timedelta(days=2)
 
@@ -22,8 +23,7 @@ class Used:
     day: int
 
 
-# Made once: it is carried out for every handful of messages.
-_ADD = (
+_ADD = Prepared(
     update(account_usage)
     .where(
         account_usage.c.account_id == bindparam("the_account"),
@@ -37,7 +37,7 @@ def count(tx: Tx, account_id: int, n: int, now: datetime) -> None:
     """Add n messages to the account's present minute; drop minutes that no limit looks at any more."""
     minute = now.replace(second=0, microsecond=0)
     binds = {"the_account": account_id, "the_minute": minute, "more": n}
-    if tx.execute(_ADD, binds).rowcount:
+    if _ADD.run(tx, binds):
         return
     insert = insert_into(tx, account_usage).values(account_id=account_id, minute=minute, messages=n)
     tx.execute(

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, assert_never
 
-from sqlalchemy import Row, Update, bindparam, exists, func, literal, or_, select, update
+from sqlalchemy import Row, bindparam, exists, func, literal, or_, select, update
 
 from accounts.model import Account
 from audience.tables import recipients, suppressions
@@ -26,6 +26,7 @@ from delivery.tables import deliveries, is_leased, is_queued, is_taken, runs
 from delivery.tally import Tally
 from mail.reply import Broken, Reply
 from storage.database import Tx
+from storage.prepared import Prepared
 from storage.sequence import next_id
 
 _REPLY_CHARACTERS = 1000
@@ -184,8 +185,7 @@ def _leased(
     )
 
 
-# Made once: making a statement anew for each message costs more than carrying it out.
-_FENCE = (
+_FENCE = Prepared(
     update(deliveries)
     .where(
         deliveries.c.id == bindparam("its_id"),
@@ -212,8 +212,8 @@ def mark_sending(
     Committed before the first byte of content goes out: from here on a crash is "in doubt", never "unsent". A cancel,
     a pause or an unsubscribe that was answered before is obeyed, since all of it is asked in this one statement.
     """
-    done = tx.execute(
-        _FENCE,
+    met = _FENCE.run(
+        tx,
         {
             "its_id": item.id,
             "its_lease": item.lease,
@@ -223,9 +223,9 @@ def mark_sending(
             "now": now,
         },
     )
-    if done.rowcount:
+    if met:
         tally.move(item.run_id, DeliveryStatus.LEASED, DeliveryStatus.SENDING)
-    return done.rowcount == 1
+    return met == 1
 
 
 def record(
@@ -246,22 +246,22 @@ def record(
     """
     was = DeliveryStatus.SENDING if begun else DeliveryStatus.LEASED
     values = _values(tx, item, outcome, retry_at=retry_at, now=now) | {"updated_at": now}
-    done = tx.execute(
-        _record_of(tuple(values)),
+    met = _record_of(tuple(values)).run(
+        tx,
         {f"new_{name}": value for name, value in values.items()}
         | {"its_id": item.id, "its_status": was, "its_lease": item.lease, "our_epoch": epoch},
     )
-    if done.rowcount:
+    if met:
         tally.move(item.run_id, was, values["status"])
         if "resends" in values:
             _note_rule(tx, item.run_id, item.id, values["reason"], now)
-    return done.rowcount == 1
+    return met == 1
 
 
 @functools.cache
-def _record_of(columns: tuple[str, ...]) -> Update:
-    """Return the statement that writes these columns of a delivery that is ours. Made once: see _FENCE."""
-    return (
+def _record_of(columns: tuple[str, ...]) -> Prepared:
+    """Return the statement that writes these columns of a delivery that is ours."""
+    return Prepared(
         update(deliveries)
         .where(
             deliveries.c.id == bindparam("its_id"),

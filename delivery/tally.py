@@ -3,11 +3,12 @@
 import functools
 from collections import Counter, defaultdict
 
-from sqlalchemy import Integer, Update, bindparam, update
+from sqlalchemy import Integer, bindparam, update
 
 from delivery.model import DeliveryStatus
 from delivery.tables import runs
 from storage.database import Tx
+from storage.prepared import Prepared
 
 
 class Tally:
@@ -30,15 +31,15 @@ class Tally:
             changes = {name: by for name, by in moves.items() if by}
             if changes:
                 binds = {f"more_{name}": by for name, by in changes.items()}
-                tx.execute(_change_of(tuple(changes)), {"its_id": run_id} | binds)
+                _change_of(tuple(changes)).run(tx, {"its_id": run_id} | binds)
         self._moves.clear()
 
 
 @functools.cache
-def _change_of(counters: tuple[str, ...]) -> Update:
-    """Return the statement that changes these counters of a run; made once, as it is used for every message."""
+def _change_of(counters: tuple[str, ...]) -> Prepared:
+    """Return the statement that changes these counters of a run."""
     more = {name: runs.c[name] + bindparam(f"more_{name}", type_=Integer) for name in counters}
-    return update(runs).where(runs.c.id == bindparam("its_id")).values(**more)
+    return Prepared(update(runs).where(runs.c.id == bindparam("its_id")).values(**more))
 
 
 def _counter(status: DeliveryStatus) -> str:

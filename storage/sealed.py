@@ -17,11 +17,16 @@ class SecretKey:
 
     def __init__(self, secret: bytes) -> None:
         self._secret = secret
+        self._derived: dict[str, bytes] = {}
         self._fernet = Fernet(base64.urlsafe_b64encode(self.derive("sealed passwords")))
 
     def derive(self, use: str) -> bytes:
         """Return 32 bytes that only this key and this use give."""
-        return hmac.digest(self._secret, use.encode(), hashlib.sha256)
+        found = self._derived.get(use)
+        if found is None:
+            found = hmac.digest(self._secret, use.encode(), hashlib.sha256)
+            self._derived[use] = found
+        return found
 
     def seal(self, text: str) -> bytes:
         """Encrypt and authenticate a text for keeping."""

@@ -1,0 +1,45 @@
+"""Statements that are carried out for every message: made into SQL once, and given to the driver directly."""
+
+from collections.abc import Callable
+from enum import Enum
+from typing import Any
+
+from sqlalchemy.dialects import sqlite
+from sqlalchemy.sql.dml import UpdateBase
+from sqlalchemy.types import TypeEngine
+
+from storage.database import Tx, run_directly
+
+_DIALECT = sqlite.dialect()
+
+
+class Prepared:
+    """One INSERT, UPDATE or DELETE with parameters."""
+
+    def __init__(self, statement: UpdateBase) -> None:
+        compiled = statement.compile(dialect=_DIALECT)
+        self._sql = str(compiled)
+        binds = [compiled.binds[name] for name in compiled.positiontup or ()]
+        self._places = [(compiled.bind_names[bind], _turn_of(bind.type)) for bind in binds]
+        self._constants: dict[str, Any] = {
+            compiled.bind_names[b]: b.effective_value for b in binds if not b.required
+        }
+
+    def run(self, tx: Tx, values: dict[str, Any]) -> int:
+        """Carry it out with these values for its parameters; return the number of rows that it met.
+
+        Raises what the statement raises through SQLAlchemy; KeyError where a parameter has no value.
+        """
+        given = self._constants | values
+        filled = [turn(given[name]) for name, turn in self._places]
+        return run_directly(tx, self._sql, filled).rowcount
+
+
+def _turn_of(its_type: TypeEngine[Any]) -> Callable[[Any], Any]:
+    """Return what makes of a value what the driver takes: by its column's type, and of an enumeration its text."""
+    processor = its_type.dialect_impl(_DIALECT).bind_processor(_DIALECT)
+    return processor or _plain
+
+
+def _plain(value: Any) -> Any:
+    return value.value if isinstance(value, Enum) else value
