@@ -25,6 +25,8 @@ from delivery.tables import (
     deliveries,
     has_doubts,
     has_untried,
+    is_leased,
+    is_taken,
     run_audiences,
     runs,
     slots,
@@ -237,6 +239,16 @@ def being_materialised(tx: Tx, audience_id: int) -> int | None:
 def needing_account(tx: Tx, account_id: int) -> int | None:
     """Return an unfinished run that sends through this account."""
     return next((r.id for r in unfinished(tx) if account_id in r.content.account_ids), None)
+
+
+def leased_through(tx: Tx, *, before: int, but_of: Collection[int]) -> dict[int, int]:
+    """Return how many deliveries are leased through which account by epochs before this one, but for those."""
+    query = (
+        select(deliveries.c.account_id, func.count().label("deliveries"))
+        .where(is_taken, is_leased, deliveries.c.epoch < before, deliveries.c.epoch.not_in(but_of))
+        .group_by(deliveries.c.account_id)
+    )
+    return {row.account_id: row.deliveries for row in tx.execute(query)}
 
 
 class Progress(Protocol):

@@ -6,6 +6,7 @@ In the one transaction that raises the epoch, so that no crash parts the two, an
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
+from accounts import usage
 from delivery import control, leases, ledger, reads
 from delivery.model import RunStatus
 from foundation.log import log_for
@@ -26,6 +27,11 @@ def recover(
     scheduler.lock calls this: the kernel frees that lock when its holder dies and never before, so no living holder's
     lease is touched.
     """
+    # Each is counted as its content begins, in a commit that a machine's death can lose: what may have gone counts, or
+    # an account's limit would let it through twice.
+    lost = reads.leased_through(tx, before=epoch, but_of=same_boot)
+    for account_id, messages in lost.items():
+        usage.count(tx, account_id, messages, now)
     went = leases.take_over(tx, same_boot=same_boot, epoch=epoch, retry_delay=retry_delay, now=now)
     if went:
         log.warning("settled what the last leader left", **went)

@@ -4,6 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from accounts import usage
+from accounts.model import Account
+from accounts.usage import Used
 from campaigns.model import InDoubtRule
 from delivery.model import RunStatus
 from delivery.outcome import InDoubt
@@ -113,6 +116,23 @@ def test_several_crashes_in_a_row_are_settled_by_the_boot_of_each(tmp_path: Path
         assert [d.status for d in b.deliveries(run_id)] == ["in_doubt", "queued"]
 
 
+@pytest.mark.parametrize(("boot_id", "used"), [("boot 1", 3), ("boot 2", 5), (None, 5)])
+def test_what_may_have_gone_before_the_machine_died_counts_for_the_limits(
+    tmp_path: Path, boot_id: str | None, used: int
+) -> None:
+    with books(tmp_path) as b:
+        account, run_id = b.account(), b.running(people=6)
+        leased = b.lease(run_id, account, limit=5)
+        for item in leased[:3]:
+            b.begin(item)
+        count(b, account, 3)
+
+        a_new_leader(b, boot_id)
+
+        with b.database.read() as tx:
+            assert usage.used(tx, account.id, b.now) == Used(hour=used, day=used)
+
+
 def test_a_second_recovery_changes_nothing(tmp_path: Path) -> None:
     with books(tmp_path) as b:
         run_id, item = one_leased(b)
@@ -131,9 +151,15 @@ def test_recovery_reads_only_what_was_taken(tmp_path: Path) -> None:
         statements = statements_of(b)
         a_new_leader(b, "boot 1")
 
-        [found] = [s for s in statements if s.startswith("SELECT deliveries.id")]
+        found = [s for s in statements if s.startswith("SELECT deliveries.") and "epoch" in s]
 
-        assert any("ix_deliveries_taken" in step for step in plan_of(b, found))
+        assert len(found) == 2
+        assert all("ix_deliveries_taken" in " ".join(plan_of(b, s)) for s in found)
+
+
+def count(b: Books, account: Account, messages: int) -> None:
+    with b.database.write(durable=False) as tx:
+        usage.count(tx, account.id, messages, b.now)
 
 
 def a_new_leader(b: Books, boot_id: str | None) -> None:
