@@ -47,6 +47,16 @@ class Bucket:
         """The time in which one message's worth flows in."""
         return timedelta(microseconds=math.ceil(1_000_000 / self.rate))
 
+    def at_rate(self, rate: float, elapsed: timedelta) -> "Bucket":
+        """Return the bucket at another rate: as full as it is, so that a change lets no second burst through."""
+        other = Bucket(rate=rate)
+        owed = max(timedelta(0), self.full_at - elapsed) / self.interval
+        spent = min(owed, self.burst)
+        # Places that were given to messages that still wait count in full.
+        owed_now = spent * other.burst / self.burst + (owed - spent)
+        microseconds = math.ceil(owed_now * (other.interval / timedelta(microseconds=1)))
+        return replace(other, full_at=elapsed + timedelta(microseconds=microseconds))
+
     def take(self, elapsed: timedelta) -> tuple["Bucket", timedelta]:
         """Take the next message's place, and say how long to wait before that message goes out.
 

@@ -103,6 +103,48 @@ def test_messages_leave_in_the_order_of_their_places(rate, pauses):
     assert leaving == sorted(leaving)
 
 
+def test_changes_of_the_rate_let_no_second_burst_through():
+    bucket, now, waits = Bucket(rate=10), timedelta(hours=5), []
+    for rate in (10, 11, 10, 12, 10):
+        bucket = bucket.at_rate(rate, now)
+        for _ in range(10):
+            bucket, wait = bucket.take(now)
+            waits.append(wait)
+
+    assert waits.count(timedelta(0)) <= 12
+
+
+@pytest.mark.parametrize(("old", "new"), [(1, 100), (100, 1), (0.001, 50), (50, 0.5), (3, 3)])
+def test_after_a_change_the_new_rate_holds(old, new):
+    now = timedelta(hours=5)
+    bucket, _ = Bucket(rate=old).take(now)
+    bucket = bucket.at_rate(new, now)
+    leaving = []
+    for _ in range(200):
+        bucket, wait = bucket.take(now)
+        leaving.append(wait.total_seconds())
+
+    assert leaving[-1] == pytest.approx((200 - Bucket(rate=new).burst) / new, rel=0.02, abs=1)
+
+
+@given(rate=rates, other=rates, pauses=pauses)
+def test_no_change_of_the_rate_gives_more_than_the_faster_one(rate, other, pauses):
+    bucket, leaving = departures(rate, pauses)
+    now = leaving[-1]
+    bucket = bucket.at_rate(other, now)
+    for pause in pauses:
+        now += pause
+        bucket, wait = bucket.take(now)
+        leaving.append(now + wait)
+
+    faster = Bucket(rate=max(rate, other))
+    ordered = sorted(leaving)
+    for first, start in enumerate(ordered):
+        messages = len(ordered) - first
+        seconds = (ordered[-1] - start).total_seconds()
+        assert messages <= faster.rate * seconds * 1.000001 + faster.burst + 1
+
+
 @given(rate=st.floats(min_value=0.1, max_value=1000), n=st.integers(min_value=2, max_value=200))
 def test_who_always_asks_gets_the_whole_rate(rate, n):
     bucket, leaving = departures(rate, [timedelta(0)] * n)
