@@ -85,7 +85,7 @@ def test_what_one_server_may_have_taken_no_other_gets(tmp_path: Path) -> None:
         ScriptedServer() as server,
     ):
         server.script["MAIL"] = [
-            Call(lambda: silent.wait_until(lambda: silent.messages)),
+            Call(lambda: silent.wait_until(lambda: bool(silent.messages))),
             b"250 ok\r\n",
         ]
         first = b.account(port=silent.port, max_connections=1)
