@@ -1,6 +1,6 @@
 """Send a test: a campaign as it is now, to a few addresses of one's own.
 
-Not a delivery: the ledger knows nothing of it.
+Not a delivery: the ledger knows nothing of it. It counts for the account's limits, and none holds it back.
 """
 
 import asyncio
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from accounts import store as account_store
+from accounts import usage
 from accounts.model import Account, State
 from audience import store as audience_store
 from campaigns import store as campaign_store
@@ -62,6 +63,9 @@ def send_test(
         recipients = [_recipient(tx, snapshot, email) for email in to]
     content = RunContent(snapshot, compile_content(snapshot), now.astimezone(UTC))
     messages = [_message(content, account, r, public_url, now) for r in recipients]
+    # Before they go: what a run may send through this account's limits is so much less.
+    with database.write(durable=False) as tx:
+        usage.count(tx, account.id, len(messages), now)
     answers = asyncio.run(_send_all(connect, account, messages))
     return [_result(email, answer) for email, answer in zip(to, answers, strict=True)]
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from accounts import store as account_store
+from accounts import usage
 from campaigns import store as campaign_store
 from campaigns.model import InDoubtRule
 from campaigns.store import CampaignFields
@@ -84,6 +85,17 @@ def test_nothing_of_it_is_in_the_ledger(tmp_path: Path) -> None:
 
         assert b.raw("SELECT count(*) FROM deliveries") == [(0,)]
         assert b.raw("SELECT count(*) FROM runs") == [(0,)]
+
+
+def test_it_counts_for_the_limits_of_the_account(tmp_path: Path) -> None:
+    with books(tmp_path, SystemClock()) as b, ScriptedServer() as server:
+        account = b.account(port=server.port, limit_per_hour=1)
+
+        results = send(b, a_campaign(b, account.id), ["me@example.com", "you@example.com"])
+
+        assert all(result.ok for result in results)
+        with b.database.read() as tx:
+            assert usage.used(tx, account.id, b.now).hour == 2
 
 
 def test_what_the_server_refuses_is_told_and_the_others_go_on(tmp_path: Path) -> None:

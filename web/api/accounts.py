@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from accounts import probe, store
+from accounts import probe, store, usage
 from accounts.model import (
     MAX_CONNECTIONS,
     Account,
@@ -199,9 +199,13 @@ def resume_account(path: ById) -> AccountAnswer:
 
 
 def tried_out(account: Account, *, to: str | None) -> list[Step]:
-    """Test an account; one that works is used again."""
+    """Test an account; one that works is used again. A mail that is sent counts for its limits."""
     house = the_house()
-    steps = probe.probe(account, sandbox_port=house.sandbox.start(), to=to, now=house.clock.now())
+    now = house.clock.now()
+    if to is not None:
+        with house.database.write(durable=False) as tx:
+            usage.count(tx, account.id, 1, now)
+    steps = probe.probe(account, sandbox_port=house.sandbox.start(), to=to, now=now)
     if probe.is_ok(steps):
         with house.database.write(durable=True) as tx:
             store.revive(tx, account.id)

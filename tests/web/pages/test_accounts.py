@@ -282,6 +282,8 @@ def test_a_test_of_the_sandbox_shows_every_step_and_sends_one_mail(
         assert f'probe-name">{name}<' in answer.text
     assert "The server took one e-mail for you@example.org" in answer.text
     assert len(list_outbox(house.outbox, q=None, before=None, limit=5)) == 1
+    with house.database.read() as tx:
+        assert usage.used(tx, 1, house.clock.now()).hour == 1
 
 
 def test_a_test_that_is_sent_twice_sends_one_mail(house: Sendonce, admin: BrowserClient) -> None:
