@@ -30,6 +30,25 @@ def test_each_account_takes_its_part_by_what_it_may_send(tmp_path: Path) -> None
         assert 20 <= len(slow.messages) <= 40
 
 
+def test_the_limit_of_an_account_holds_for_all_its_runs_together(tmp_path: Path) -> None:
+    with books(tmp_path, SystemClock()) as b, ScriptedServer() as server:
+        account = b.account(port=server.port, limit_per_hour=23, max_connections=8)
+        runs = [
+            b.running(*(f"p{i}.{n}@example.com" for i in range(30)), account_ids=(account.id,))
+            for n in range(3)
+        ]
+        with sending(b) as dispatcher:
+            server.wait_until(lambda: len(server.messages) >= 23)
+            until(lambda: sum(b.run(r).counts.sent for r in runs) == 23)
+            for _ in range(5):  # looks of the leasing thread
+                dispatcher.wake()
+                until(lambda: not dispatcher._wake.is_set())
+
+        assert len(server.messages) == 23
+        # They took turns.
+        assert min(b.run(run_id).counts.sent for run_id in runs) >= 4
+
+
 def test_when_the_limit_of_one_is_used_up_the_other_takes_the_rest(tmp_path: Path) -> None:
     with books(tmp_path, SystemClock()) as b, ScriptedServer() as one, ScriptedServer() as other:
         limited = b.account(port=one.port, limit_per_hour=7)

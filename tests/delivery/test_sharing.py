@@ -2,11 +2,13 @@
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from accounts import store as account_store
 from accounts.model import Account
 from delivery.leasing import Leasing
 from tests.delivery.builders import Books, a_dispatcher, books
@@ -108,3 +110,42 @@ def test_a_small_run_gets_as_much_as_a_large_one_until_it_is_through(tmp_path: P
         meanwhile = Counter(lanes.got[account.id][before:])
         assert meanwhile[small] == 50
         assert 50 <= meanwhile[large] <= 75
+
+
+def test_an_account_gets_nothing_before_its_rest_is_over(tmp_path: Path) -> None:
+    with books(tmp_path) as b:
+        account = b.account()
+        run_id = b.running(people=10, account_ids=(account.id,))
+        leasing, lanes = leasing_of(b)
+        with b.database.write(durable=True) as tx:
+            account_store.rest(tx, account.id, "connect: refused", b.now + timedelta(seconds=30))
+        lanes.rooms = {account.id: 1}
+
+        leasing._step()
+        b.later(seconds=29)
+        leasing._step()
+        before = dict(lanes.got)
+        b.later(seconds=1)
+        leasing._step()
+
+        assert before == {}
+        assert lanes.got == {account.id: [run_id]}
+
+
+def test_an_account_that_is_paused_gets_nothing_until_a_person_has_looked(tmp_path: Path) -> None:
+    with books(tmp_path) as b:
+        account = b.account()
+        run_id = b.running(people=10, account_ids=(account.id,))
+        leasing, lanes = leasing_of(b)
+        with b.database.write(durable=True) as tx:
+            account_store.pause(tx, account.id, "auth: 535 no")
+        lanes.rooms = {account.id: 1}
+
+        b.later(days=1)
+        leasing._step()
+        before = dict(lanes.got)
+        b.revive(account)
+        leasing._step()
+
+        assert before == {}
+        assert lanes.got == {account.id: [run_id]}
