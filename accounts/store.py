@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 import sqlalchemy
-from sqlalchemy import Row, insert, select
+from sqlalchemy import Integer, Row, bindparam, insert, select
 
 from accounts.model import (
     LONGEST_REST,
@@ -242,8 +242,11 @@ def _shortened(reason: str) -> str:
     return reason[: _REASON_CHARACTERS - 1] + "…"
 
 
+_ONE = select(accounts).where(accounts.c.id == bindparam("the_id", type_=Integer))
+
+
 def _row(tx: Tx, account_id: int) -> Row[Any]:
-    row = tx.execute(select(accounts).where(accounts.c.id == account_id)).one_or_none()
+    row = tx.execute(_ONE, {"the_id": account_id}).one_or_none()
     if row is None:
         raise NotFound(f"There is no account {account_id}.")
     return row

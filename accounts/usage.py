@@ -49,6 +49,25 @@ def count(tx: Tx, account_id: int, n: int, now: datetime) -> None:
     prune(tx, account_id, now)  # the minute is new: once a minute is often enough to tidy up
 
 
+_USED = (
+    select(
+        account_usage.c.account_id,
+        func.sum(
+            case(
+                (account_usage.c.minute > bindparam("an_hour_ago"), account_usage.c.messages),
+                else_=0,
+            )
+        ).label("hour"),
+        func.sum(account_usage.c.messages).label("day"),
+    )
+    .where(
+        account_usage.c.account_id.in_(bindparam("the_accounts", expanding=True)),
+        account_usage.c.minute > bindparam("a_day_ago"),
+    )
+    .group_by(account_usage.c.account_id)
+)
+
+
 def used(tx: Tx, account_id: int, now: datetime) -> Used:
     """Return what went through in the last 60 and 1,440 minutes.
 
@@ -61,16 +80,13 @@ def used(tx: Tx, account_id: int, now: datetime) -> Used:
 def used_by_each(tx: Tx, account_ids: Iterable[int], now: datetime) -> dict[int, Used]:
     """Return what went through each of these accounts, as used does."""
     found = {account_id: Used(hour=0, day=0) for account_id in account_ids}
-    minute = account_usage.c.minute
-    in_hour = case((minute > now - HOUR - MINUTE, account_usage.c.messages), else_=0)
     rows = tx.execute(
-        select(
-            account_usage.c.account_id,
-            func.sum(in_hour).label("hour"),
-            func.sum(account_usage.c.messages).label("day"),
-        )
-        .where(account_usage.c.account_id.in_(list(found)), minute > now - DAY - MINUTE)
-        .group_by(account_usage.c.account_id)
+        _USED,
+        {
+            "the_accounts": list(found),
+            "an_hour_ago": now - HOUR - MINUTE,
+            "a_day_ago": now - DAY - MINUTE,
+        },
     )
     return found | {row.account_id: Used(hour=row.hour, day=row.day) for row in rows}
 

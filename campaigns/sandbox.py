@@ -25,6 +25,7 @@ from campaigns.values import (
     CAMPAIGN_NAMES,
     RECIPIENT_NAMES,
     Fields,
+    Group,
     Method,
     Missing,
     SlotTime,
@@ -102,6 +103,8 @@ class Sandbox(ImmutableSandboxedEnvironment):
 
     def getattr(self, obj: Any, attribute: str) -> Any:
         """Look the name up: keys in objects, a few fields and methods elsewhere, never Python's attributes."""
+        if type(obj) is Group:  # most look-ups are for a recipient's attribute
+            return obj[attribute]
         if isinstance(obj, dict):
             return _key(obj, attribute)
         if isinstance(obj, Fields):

@@ -167,13 +167,14 @@ class GroupCommit:
 
     def _commit(self, batch: _Batch) -> None:
         tally = Tally()
+        now = self._clock.now()
         with self._database.write(durable=False, wait=_WAIT) as tx:
-            written = [self._write_outcome(tx, o, tally) for o in batch.outcomes]
+            written = [self._write_outcome(tx, o, tally, now) for o in batch.outcomes]
             for note in batch.notes:
                 note(tx)
-            allowed = [self._write_intent(tx, i, tally) for i in batch.intents]
+            allowed = [self._write_intent(tx, i, tally, now) for i in batch.intents]
             begun = [i for i, ok in zip(batch.intents, allowed, strict=True) if ok]
-            self._count_usage(tx, begun)
+            self._count_usage(tx, begun, now)
             tally.write(tx)
         if self._trouble is not None:
             log.info("the ledger can be written again")
@@ -209,7 +210,7 @@ class GroupCommit:
             self._planned = True
             self._loop.call_later(again_seconds, self._flush)
 
-    def _write_outcome(self, tx: Tx, entry: _Outcome, tally: Tally) -> bool:
+    def _write_outcome(self, tx: Tx, entry: _Outcome, tally: Tally, now: datetime) -> bool:
         was_ours = leases.record(
             tx,
             entry.item,
@@ -218,7 +219,7 @@ class GroupCommit:
             begun=entry.begun,
             epoch=self._epoch,
             retry_at=entry.retry_at,
-            now=self._clock.now(),
+            now=now,
         )
         if not was_ours and entry.begun:
             log.error(
@@ -228,19 +229,19 @@ class GroupCommit:
             )
         return was_ours
 
-    def _write_intent(self, tx: Tx, intent: _Intent, tally: Tally) -> bool:
+    def _write_intent(self, tx: Tx, intent: _Intent, tally: Tally, now: datetime) -> bool:
         return leases.mark_sending(
             tx,
             intent.item,
             tally,
             epoch=self._epoch,
             message_id=intent.message_id,
-            now=self._clock.now(),
+            now=now,
         )
 
-    def _count_usage(self, tx: Tx, intents: list[_Intent]) -> None:
+    def _count_usage(self, tx: Tx, intents: list[_Intent], now: datetime) -> None:
         for account_id, messages in Counter(i.account_id for i in intents).items():
-            usage.count(tx, account_id, messages, self._clock.now())
+            usage.count(tx, account_id, messages, now)
 
 
 def _answer(batch: _Batch, values: list[bool]) -> None:

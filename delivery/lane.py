@@ -142,6 +142,7 @@ class Lane:
         self._taken_up = 0
         self._settled = 0
         self._pacing = 0
+        self._has_asked = False
         self._wanted = 0
         self._pace = Pace()
 
@@ -169,6 +170,7 @@ class Lane:
     def promise(self, deliveries: int) -> None:
         """Count deliveries that are leased for this lane, before take has been called in the event loop."""
         self._promised += deliveries
+        self._has_asked = False
 
     # called in the event loop
 
@@ -410,7 +412,9 @@ class Lane:
                 waiter.set_result(None)
 
     def _ask_for_more(self) -> None:
-        if not self._has_enough:
+        """Wake the leasing thread, once: where it finds nothing now, it looks again by itself."""
+        if not self._has_asked and not self._has_enough:
+            self._has_asked = True
             self.office.wake()
 
     def _pause_run(self, run_id: int, refused: Collection[int], last: str) -> None:

@@ -12,7 +12,18 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, assert_never
 
-from sqlalchemy import Row, bindparam, exists, func, literal, or_, select, update
+from sqlalchemy import (
+    BindParameter,
+    Integer,
+    Row,
+    bindparam,
+    exists,
+    func,
+    literal,
+    or_,
+    select,
+    update,
+)
 
 from accounts.model import Account
 from audience.tables import recipients, suppressions
@@ -26,6 +37,7 @@ from delivery.tables import deliveries, is_leased, is_queued, is_taken, runs
 from delivery.tally import Tally
 from mail.reply import Broken, Reply
 from storage.database import Tx
+from storage.metadata import Instant
 from storage.prepared import Prepared
 from storage.sequence import next_id
 
@@ -54,6 +66,50 @@ class Leased:
     attributes: Mapping[str, Any]
 
 
+def may_go_through(account_id: int | BindParameter[int]) -> Any:
+    """Return the condition that a queued delivery may go through this account.
+
+    A repeat goes through the account of its first try, so that a receiver can drop it.
+    """
+    return or_(deliveries.c.resends == 0, deliveries.c.account_id == account_id)
+
+
+_CHOSEN = (
+    select(deliveries.c.id)
+    .where(
+        deliveries.c.run_id == bindparam("the_run"),
+        is_queued,
+        deliveries.c.next_attempt_at <= bindparam("now", type_=Instant),
+        may_go_through(bindparam("the_account", type_=Integer)),
+        exists().where(runs.c.id == bindparam("the_run"), runs.c.status == RunStatus.RUNNING),
+    )
+    .order_by(deliveries.c.next_attempt_at, deliveries.c.id)
+    .limit(bindparam("the_limit", type_=Integer))
+)
+_LEASE = (
+    update(deliveries)
+    .where(deliveries.c.id.in_(_CHOSEN), is_queued)
+    .values(
+        status=DeliveryStatus.LEASED,
+        lease=bindparam("the_number", type_=Integer),
+        epoch=bindparam("our_epoch", type_=Integer),
+        account_id=bindparam("the_account", type_=Integer),
+        updated_at=bindparam("now", type_=Instant),
+    )
+    .returning(
+        deliveries.c.id,
+        deliveries.c.recipient_id,
+        deliveries.c.email,
+        deliveries.c.address_key,
+        deliveries.c.attempts,
+        deliveries.c.resends,
+        deliveries.c.first_attempt_at,
+        deliveries.c.next_attempt_at,
+        deliveries.c.message_id,
+    )
+)
+
+
 def lease(
     tx: Tx, run_id: int, account: Account, *, limit: int, epoch: int, now: datetime
 ) -> list[Leased]:
@@ -64,39 +120,16 @@ def lease(
     """
     must_lead(tx, epoch)
     number = next_id(tx, "leases")
-    chosen = (
-        select(deliveries.c.id)
-        .where(
-            deliveries.c.run_id == run_id,
-            is_queued,
-            deliveries.c.next_attempt_at <= now,
-            may_go_through(account.id),
-            exists().where(runs.c.id == run_id, runs.c.status == RunStatus.RUNNING),
-        )
-        .order_by(deliveries.c.next_attempt_at, deliveries.c.id)
-        .limit(limit)
-    )
     taken = tx.execute(
-        update(deliveries)
-        .where(deliveries.c.id.in_(chosen), is_queued)
-        .values(
-            status=DeliveryStatus.LEASED,
-            lease=number,
-            epoch=epoch,
-            account_id=account.id,
-            updated_at=now,
-        )
-        .returning(
-            deliveries.c.id,
-            deliveries.c.recipient_id,
-            deliveries.c.email,
-            deliveries.c.address_key,
-            deliveries.c.attempts,
-            deliveries.c.resends,
-            deliveries.c.first_attempt_at,
-            deliveries.c.next_attempt_at,
-            deliveries.c.message_id,
-        )
+        _LEASE,
+        {
+            "the_run": run_id,
+            "the_account": account.id,
+            "the_limit": limit,
+            "the_number": number,
+            "our_epoch": epoch,
+            "now": now,
+        },
     ).all()
     people = _people(tx, taken)
     claimed_at = tx.execute(select(runs.c.claimed_at).where(runs.c.id == run_id)).scalar_one()
@@ -107,14 +140,6 @@ def lease(
         for t in sorted(taken, key=lambda t: t.id)  # RETURNING promises no order
         if t.id not in stopped
     ]
-
-
-def may_go_through(account_id: int) -> Any:
-    """Return the condition that a queued delivery may go through this account.
-
-    A repeat goes through the account of its first try, so that a receiver can drop it.
-    """
-    return or_(deliveries.c.resends == 0, deliveries.c.account_id == account_id)
 
 
 def _people(tx: Tx, taken: Sequence[Row[*tuple[Any, ...]]]) -> dict[int, Row[*tuple[Any, ...]]]:

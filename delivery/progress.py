@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, auto
 
-from sqlalchemy import case, false, select
+from sqlalchemy import Integer, bindparam, case, false, select
 
 from delivery.leases import may_go_through
 from delivery.ledger import still_waits
@@ -50,17 +50,31 @@ class Progress:
         return None if self.queued or self.sending or kept_open else Step.FINISH
 
 
+# Made once, as the one below: they are asked many times a second, and making one takes longer than its answer.
+_UNFINISHED = select(
+    runs.c.id,
+    runs.c.status,
+    runs.c.materialised,
+    runs.c.queued,
+    runs.c.sending,
+    case((runs.c.status == RunStatus.CLAIMED, still_waits()), else_=false()).label("waits"),
+    runs.c.refused_ids.is_not(None).label("refused"),
+).where(runs.c.finished_at.is_(None))
+
+_DUE = (
+    select(deliveries.c.id)
+    .where(
+        deliveries.c.run_id == bindparam("the_run"),
+        is_queued,
+        deliveries.c.next_attempt_at <= bindparam("now"),
+        may_go_through(bindparam("the_account", type_=Integer)),
+    )
+    .limit(1)
+)
+
+
 def unfinished(tx: Tx) -> list[Progress]:
     """Return how all unfinished runs stand, oldest first."""
-    query = select(
-        runs.c.id,
-        runs.c.status,
-        runs.c.materialised,
-        runs.c.queued,
-        runs.c.sending,
-        case((runs.c.status == RunStatus.CLAIMED, still_waits()), else_=false()).label("waits"),
-        runs.c.refused_ids.is_not(None).label("refused"),
-    ).where(runs.c.finished_at.is_(None))
     found = [
         Progress(
             id=r.id,
@@ -71,7 +85,7 @@ def unfinished(tx: Tx) -> list[Progress]:
             waits=bool(r.waits),
             refused=bool(r.refused),
         )
-        for r in tx.execute(query)
+        for r in tx.execute(_UNFINISHED)
     ]
     # Sorted here: the database would rather walk through all runs there ever were than sort the few.
     return sorted(found, key=lambda p: p.id)
@@ -79,14 +93,5 @@ def unfinished(tx: Tx) -> list[Progress]:
 
 def has_due(tx: Tx, run_id: int, account_id: int, now: datetime) -> bool:
     """Return whether anything of a run may go through this account now."""
-    query = (
-        select(deliveries.c.id)
-        .where(
-            deliveries.c.run_id == run_id,
-            is_queued,
-            deliveries.c.next_attempt_at <= now,
-            may_go_through(account_id),
-        )
-        .limit(1)
-    )
-    return tx.execute(query).first() is not None
+    found = tx.execute(_DUE, {"the_run": run_id, "the_account": account_id, "now": now}).first()
+    return found is not None
