@@ -42,9 +42,14 @@ def outlooks(tx: Tx, now: datetime) -> dict[int, Outlook]:
     if not running:
         return {}
     known = _Known.of(tx, {i for run in running for i in run.account_ids}, now)
+    usable = {
+        i: known.present(i, running)
+        for i, account in known.accounts.items()
+        if account.state != State.PAUSED
+    }
     return {
         run.id: Outlook(
-            eta_seconds=_eta_seconds(run, running, known),
+            eta_seconds=_eta_seconds(run, running, usable),
             waits_for=_waits_for(run, known),
         )
         for run in running
@@ -117,16 +122,14 @@ class _Known:
         return max(best, self.paces.get(account_id, 0.0)) or None
 
 
-def _eta_seconds(run: Underway, running: Sequence[Underway], known: _Known) -> float | None:
-    usable = [
-        i
-        for i in run.account_ids
-        if i in known.accounts and known.accounts[i].state != State.PAUSED
-    ]
+def _eta_seconds(
+    run: Underway, running: Sequence[Underway], usable: Mapping[int, Capacity]
+) -> float | None:
+    mine = {i for i in run.account_ids if i in usable}
     # Runs that share an account get as much of it each: of a larger one no more than of this goes before its end.
-    sharing = (other for other in running if set(other.account_ids) & set(usable))
+    sharing = (other for other in running if not mine.isdisjoint(other.account_ids))
     messages = sum(min(run.queued, other.queued) for other in sharing)
-    return seconds_for(messages, [known.present(i, running) for i in usable])
+    return seconds_for(messages, [usable[i] for i in mine])
 
 
 def _waits_for(run: Underway, known: _Known) -> str | None:

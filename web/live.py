@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 
 from assembly import Sendonce
 from delivery import outlines, outlook, reads
+from delivery.model import RunStatus
 from delivery.outlines import RunOutline
 from delivery.outlook import NOTHING, Outlook
 from foundation.errors import SendonceError, Unavailable
@@ -53,6 +54,8 @@ class Publisher:
         self._is_running = False
         self._schedules_seen: object = None
         self._next_beat = timedelta(0)
+        self._next_outlook = timedelta(0)
+        self._expected: dict[int, Outlook] = {}
 
     @contextmanager
     def reading(self) -> Iterator[None]:
@@ -91,15 +94,16 @@ class Publisher:
         """Note what has changed since the last look."""
         house = self._house
         now = house.clock.now()
+        elapsed = house.clock.elapsed()
         with house.database.read() as tx:
             runs = outlines.on_their_way(tx, or_ended_since=now - _ENDED_LATELY)
-            expected = outlook.outlooks(tx, now)
             beat = heartbeat_of(house, tx, now)
+            if elapsed >= self._next_outlook:
+                self._next_outlook = elapsed + _BEAT_EVERY
+                self._expected = outlook.outlooks(tx, now)
         news: dict[str, tuple[str, object]] = {
-            f"run {run.id}": ("run", _run_state(run, expected.get(run.id, NOTHING), now))
-            for run in runs
+            f"run {run.id}": ("run", _run_state(run, self._expected_of(run), now)) for run in runs
         }
-        elapsed = house.clock.elapsed()
         with self._changed:
             if elapsed >= self._next_beat:
                 self._next_beat = elapsed + _BEAT_EVERY
@@ -110,6 +114,11 @@ class Publisher:
             for key, (kind, state) in news.items():
                 self._note(key, kind, json.dumps(state))
             self._changed.notify_all()
+
+    def _expected_of(self, run: RunOutline) -> Outlook:
+        # Made once a second, so it may be of a run that has been paused since.
+        is_running = run.status is RunStatus.RUNNING
+        return self._expected.get(run.id, NOTHING) if is_running else NOTHING
 
     def _schedule_news(self, now: datetime) -> dict[str, tuple[str, object]]:
         schedules = self._house.store.read()
