@@ -29,6 +29,7 @@ Connect = Callable[[Account], Awaitable[Transport | Reply | Broken]]
 
 LARGEST_LEASE = 500
 _LEASE_SECONDS = 0.5
+_SOON = timedelta(seconds=_LEASE_SECONDS)
 _PACE_WINDOW = timedelta(seconds=0.5)
 _FIRST_PACE_WINDOW = timedelta(seconds=0.1)
 _IDLE = timedelta(seconds=15)
@@ -136,6 +137,7 @@ class Lane:
         self._ceiling: int | None = None
         self._faults = 0
         self._rests_until = timedelta(0)
+        self._rate = account.rate_per_second  # as the leasing thread has seen it last
         self._bucket: Bucket | None = None
         self._streaks: dict[int, RefusalStreak] = {}
         self._promised = 0
@@ -152,12 +154,16 @@ class Lane:
         """Return how many more deliveries this lane wants: half a second of work at the pace it has shown."""
         if self._rests:
             return 0
+        self._rate = rate = account.rate_per_second
+        # What may not go soon stays in the ledger: another account of its run may have room for it.
+        if rate is not None and self._next_place(rate)[1] > _SOON:
+            return 0
         if account.state == State.FAILING:
             # One message tries whether the account is well again.
             return 0 if self.outstanding else 1
         wanted = max(account.max_connections, int(self._pace.per_second * _LEASE_SECONDS))
-        if account.rate_per_second is not None:
-            wanted = min(wanted, max(1, int(account.rate_per_second * _LEASE_SECONDS)))
+        if rate is not None:
+            wanted = min(wanted, max(1, int(rate * _LEASE_SECONDS)))
         self._wanted = min(wanted, LARGEST_LEASE)
         # Not for every one that left: a lease costs a wait for the disk.
         return 0 if self._has_enough else self._wanted - self._waiting
@@ -176,8 +182,6 @@ class Lane:
 
     def take(self, account: Account, works: Collection[Work]) -> None:
         """Add leased work that was promised, and open the connections that it wants."""
-        if account.rate_per_second != self.account.rate_per_second:
-            self._bucket = None
         self.account = account
         if not self._queue and not self._in_hand:
             self._pace.begin(
@@ -239,8 +243,8 @@ class Lane:
         """Take the delivery after the one at hand, where it may go at once; the caller sets or gives back ahead."""
         if connection.ahead is not None or not self._queue or not self.may_go_on(connection):
             return None
-        if self.account.rate_per_second is not None:
-            bucket, wait = self._its_bucket().take(self.office.clock.elapsed())
+        if (rate := self._rate) is not None:
+            bucket, wait = self._next_place(rate)
             if wait:
                 return None
             self._bucket = bucket
@@ -257,10 +261,10 @@ class Lane:
 
     async def wait_for_rate(self, connection: Connection) -> None:
         """Wait until the account's rate lets the next message go, or the lane is stopped."""
-        rate = self.account.rate_per_second
+        rate = self._rate
         if rate is None:
             return
-        self._bucket, wait = self._its_bucket().take(self.office.clock.elapsed())
+        self._bucket, wait = self._next_place(rate)
         if not wait:
             return
         self._pacing += 1
@@ -335,9 +339,11 @@ class Lane:
         self._ask_for_more()
         return work
 
-    def _its_bucket(self) -> Bucket:
-        assert self.account.rate_per_second is not None
-        return self._bucket or Bucket(rate=self.account.rate_per_second)
+    def _next_place(self, rate: float) -> tuple[Bucket, timedelta]:
+        """Return the bucket with the next message's place taken at this rate, and how long that message waits."""
+        elapsed = self.office.clock.elapsed()
+        bucket = self._bucket or Bucket(rate=rate)
+        return (bucket if bucket.rate == rate else bucket.at_rate(rate, elapsed)).take(elapsed)
 
     @property
     def _in_hand(self) -> bool:

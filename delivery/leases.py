@@ -316,7 +316,7 @@ def _values(
             back = _back(tx, item, reason=_put_off(answer))
             return tried | _said(answer) | {"next_attempt_at": at} | back
         case AccountFault(answer):
-            return _said(answer) | _back(tx, item, reason="the account could not be used")
+            return _said(answer) | _back(tx, item, reason=_could_not_be_used(answer))
         case NotBegun():
             return _back(tx, item, reason=None)
         case _:
@@ -380,6 +380,11 @@ def _put_off(answer: Reply | Broken) -> str:
     if isinstance(answer, Reply):
         return "the server put it off"
     return f"the connection broke: {answer.detail}"
+
+
+def _could_not_be_used(answer: Reply | Broken) -> str:
+    said = answer if isinstance(answer, Reply) else answer.detail
+    return f"the account could not be used: {answer.stage}: {said}"[:_REPLY_CHARACTERS]
 
 
 def _said(answer: Reply | Broken | None) -> dict[str, Any]:

@@ -128,7 +128,11 @@ PUT_OFF = (
     Row("RCPT", [RESET], f"the connection broke: {GONE}"),
     Row("RCPT", [b"354 go\r\n"], f"the connection broke: {WRONG_KIND}"),
     Row("RCPT", [b"250-yes\r\n550 no\r\n"], f"the connection broke: {NOT_SMTP}"),
-    Row("RCPT", [b"250 yes\r\n250 yes\r\n"], "the connection broke: The server (said something|gave an answer)"),
+    Row(
+        "RCPT",
+        [b"250 yes\r\n250 yes\r\n"],
+        "the connection broke: The server (said something|gave an answer)",
+    ),
     Row("RCPT", [ENDLESS_LINE], f"the connection broke: {NOT_SMTP}"),
     Row("RCPT", [SILENCE], f"the connection broke: {SILENT}", "command"),
     Row(

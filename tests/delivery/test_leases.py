@@ -8,7 +8,7 @@ import pytest
 from delivery.ledger import SteppedDown
 from delivery.model import RunStatus
 from delivery.outcome import AccountFault, Failed, InDoubt, NotBegun, Outcome, Sent, TryAgain
-from mail.reply import Stage
+from mail.reply import Broken, Stage
 from tests.delivery.builders import (
     a_reply,
     books,
@@ -228,9 +228,16 @@ def test_the_fence_stops_another_lease_and_another_epoch(tmp_path: Path) -> None
         (InDoubt("the server closed"), "in_doubt", "the server closed", None, 1),
         (NotBegun(), "queued", None, None, 0),
         (
+            AccountFault(Broken(stage=Stage.CONNECT, detail="refused"), pause=False),
+            "queued",
+            "the account could not be used: connect: refused",
+            None,
+            0,
+        ),
+        (
             AccountFault(a_reply(421, "busy", Stage.MAIL), pause=False),
             "queued",
-            "the account could not be used",
+            "the account could not be used: mail: 421 busy",
             421,
             0,
         ),

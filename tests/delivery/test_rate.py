@@ -105,3 +105,15 @@ def test_a_rate_below_one_a_second_sends_one_at_a_time(tmp_path: Path) -> None:
     [times] = departures(tmp_path, [0.25], seconds=60)
 
     assert {round(after - before, 2) for before, after in pairwise(times)} == {4.0}
+
+
+@pytest.mark.parametrize(
+    "rates", [(10, 40), (40, 10), (0.5, 20), (20, 0.5), (10, 11, 10, 11, 10, 11)]
+)
+def test_a_change_of_the_rate_holds_at_once_and_lets_no_second_burst_through(
+    tmp_path: Path, rates: Sequence[float]
+) -> None:
+    parts = departures(tmp_path, rates, seconds=4)
+
+    for rate, times in zip(rates[1:], parts[1:], strict=True):
+        assert len(times) == pytest.approx(rate * 4, rel=0.05, abs=2)
