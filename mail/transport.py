@@ -221,10 +221,10 @@ class SmtpTransport:
         is_asked: bool,
     ) -> Answer:
         answer = await (envelope.answer if is_asked else self._ask(envelope))
+        if is_asked and answer is not None and _has_closed(answer):
+            return _gone(answer.detail if isinstance(answer, Broken) else f"{answer}")
         if isinstance(answer, Broken):
-            # A server that closes after so many messages lets the next one's MAIL fall: nobody's fault.
-            is_gone = is_asked and answer.stage == Stage.MAIL
-            return _gone(answer.detail) if is_gone else answer
+            return answer
         if answer is not None:
             await self._clear(answer)
             return answer
@@ -292,6 +292,11 @@ class SmtpTransport:
         answer = await self._wire.ask_aside(Stage.MAIL, smtp.RSET, self._timeouts.reset)
         if isinstance(answer, Broken) or answer.code >= 300:
             self.abort()
+
+
+def _has_closed(answer: Reply | Broken) -> bool:
+    """Whether the server has closed a connection that was in use: after so many messages, say, which is no fault."""
+    return answer.stage == Stage.MAIL and (isinstance(answer, Broken) or answer.code == 421)
 
 
 def _gone(detail: str) -> Broken:
