@@ -9,6 +9,7 @@ list:
 	@echo "pictures a picture of every screen, into pictures/, and the README's"
 	@echo "simulate a million steps of simulated histories, each looked at for a broken promise"
 	@echo "kill     300 campaigns to 2,000 people each, whose server is killed while it sends: over an hour"
+	@echo "bench    how fast it is, beside the baseline: half an hour, or two minutes with BENCH=--quick"
 	@echo "all      all tests"
 	@echo "check    style, types, which room imports which"
 	@echo "fix      put the style right"
@@ -41,6 +42,9 @@ simulate:
 kill:
 	KILL_ROUNDS=$${KILL_ROUNDS:-300} KILL_RECIPIENTS=$${KILL_RECIPIENTS:-2000} $(PYTHON) -m pytest -q tests/killing
 
+bench:
+	$(PYTHON) -m benchmarks --compare $(BENCH)
+
 all:
 	$(PYTHON) -m pytest -q -n 4
 
@@ -57,4 +61,4 @@ fix:
 schema:
 	$(PYTHON) -m migrations.schema_page > docs/schema.md
 
-.PHONY: list setup run demo test browser pictures simulate kill all check fix schema
+.PHONY: list setup run demo test browser pictures simulate kill bench all check fix schema
