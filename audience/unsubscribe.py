@@ -5,8 +5,11 @@ It never expires: a link in an old mail must go on working (RFC 8058).
 
 import hashlib
 from functools import lru_cache
+from typing import Any
 
 from itsdangerous import BadData, URLSafeSerializer
+from itsdangerous.encoding import base64_encode
+from itsdangerous.url_safe import URLSafeSerializerMixin
 
 from foundation.errors import NotFound
 from storage.sealed import SecretKey
@@ -34,8 +37,13 @@ def read_token(key: SecretKey, token: str) -> tuple[int, str]:
     return int(delivery_id), str(email)
 
 
+class _Tokens(URLSafeSerializer):
+    """URLSafeSerializer without its try at compressing, which a text this short never gains from."""
+
+    def dump_payload(self, *args: Any, **options: Any) -> bytes:
+        return base64_encode(super(URLSafeSerializerMixin, self).dump_payload(*args, **options))
+
+
 @lru_cache(maxsize=4)
 def _serializer(key: SecretKey) -> URLSafeSerializer:
-    return URLSafeSerializer(
-        key.derive(_USE), salt=_USE, signer_kwargs={"digest_method": hashlib.sha256}
-    )
+    return _Tokens(key.derive(_USE), salt=_USE, signer_kwargs={"digest_method": hashlib.sha256})

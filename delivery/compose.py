@@ -1,10 +1,9 @@
 """One recipient's message: the run's content rendered for them, and what every message of ours carries."""
 
-import hashlib
-import hmac
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
+from hashlib import blake2b
 from zoneinfo import ZoneInfo
 
 from accounts.model import Account
@@ -51,9 +50,8 @@ class Composer:
         secret = self.key.derive("message ids")
         # With the moment of the claim: a ledger that was put back gives the numbers of its runs and rows once more.
         named = f"{item.run_id}:{item.claimed_at.isoformat()}:{item.address_key}"
-        mark = hmac.digest(secret, named.encode(), hashlib.sha256)
-        domain = domain_of(account.from_email)
-        return f"<{item.run_id}.{item.id}.{mark.hex()[:20]}@{domain}>"
+        mark = blake2b(named.encode(), key=secret, digest_size=10).hexdigest()
+        return f"<{item.run_id}.{item.id}.{mark}@{domain_of(account.from_email)}>"
 
     def compose(
         self,

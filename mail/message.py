@@ -100,7 +100,7 @@ def build(parts: Parts) -> Message:
         _mailbox_cached("From", parts.from_name, sender),
         _mailbox("To", parts.to_name, recipient),
         _unstructured("Subject", parts.subject),
-        f"Date: {format_datetime(parts.date)}\r\n",
+        _date(parts.date.replace(microsecond=0)),
         _message_id(parts.message_id),
     ]
     needs_smtputf8 = not (sender.isascii() and recipient.isascii())
@@ -253,6 +253,11 @@ def _one_line(text: str) -> str:
     if not text.isprintable():
         text = _CONTROL.sub(" ", text).encode("utf-8", "replace").decode()
     return text.strip(" ")
+
+
+@lru_cache(maxsize=16)
+def _date(second: datetime) -> str:
+    return f"Date: {format_datetime(second)}\r\n"
 
 
 def _message_id(message_id: str) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from enum import Enum
 from typing import Any
 
+from sqlalchemy import String
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.sql.dml import UpdateBase
 from sqlalchemy.types import TypeEngine
@@ -31,14 +32,14 @@ class Prepared:
         Raises what the statement raises through SQLAlchemy; KeyError where a parameter has no value.
         """
         given = self._constants | values
-        filled = [turn(given[name]) for name, turn in self._places]
+        filled = [given[name] if turn is None else turn(given[name]) for name, turn in self._places]
         return run_directly(tx, self._sql, filled).rowcount
 
 
-def _turn_of(its_type: TypeEngine[Any]) -> Callable[[Any], Any]:
+def _turn_of(its_type: TypeEngine[Any]) -> Callable[[Any], Any] | None:
     """Return what makes of a value what the driver takes: by its column's type, and of an enumeration its text."""
     processor = its_type.dialect_impl(_DIALECT).bind_processor(_DIALECT)
-    return processor or _plain
+    return _plain if processor is None and isinstance(its_type, String) else processor
 
 
 def _plain(value: Any) -> Any:
