@@ -91,19 +91,25 @@ class Pace:
 
     per_second: float = 0.0
     _since: timedelta = timedelta(0)
+    _last: timedelta = timedelta(0)
     _messages: int = 0
 
     def begin(self, elapsed: timedelta) -> None:
-        """Measure from here."""
-        self._since, self._messages = elapsed, 0
+        """Measure from here, where there was nothing to do for a while: that says nothing of the pace.
+
+        A short wait for the next lease is counted: leases that were too small would stay so, if it were not.
+        """
+        if not self._messages or elapsed - self._last >= _PACE_WINDOW:
+            self._since, self._messages = elapsed, 0
 
     def count(self, elapsed: timedelta) -> None:
         """Count a message."""
         self._messages += 1
+        self._last = elapsed
         window = elapsed - self._since
         if window >= (_PACE_WINDOW if self.per_second else _FIRST_PACE_WINDOW):
             self.per_second = self._messages / window.total_seconds()
-            self.begin(elapsed)
+            self._since, self._messages = elapsed, 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,9 +190,7 @@ class Lane:
         """Add leased work that was promised, and open the connections that it wants."""
         self.account = account
         if not self._queue and not self._in_hand:
-            self._pace.begin(
-                self.office.clock.elapsed()
-            )  # what was idle time says nothing of the pace
+            self._pace.begin(self.office.clock.elapsed())
         self._queue.extend(works)
         if self.office.stopping.is_set() or self._rests:
             self._give_back_queue()
