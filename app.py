@@ -14,6 +14,7 @@ from flask import Flask
 
 from assembly import Sendonce, assemble
 from foundation.errors import Invalid, SendonceError, Unavailable
+from foundation.garbage import spare_what_is_here
 from foundation.log import log_for, set_up_logging
 from foundation.settings import Settings
 from foundation.version import VERSION
@@ -54,6 +55,7 @@ def create_app() -> Flask:
             stop_patiently()
         else:
             sendonce.start()
+            spare_what_is_here()
             link = first_start.link(sendonce, url or sendonce.public_url)
             if link is not None:
                 # On a line of its own, for the person who started this.
