@@ -55,7 +55,6 @@ def create_app() -> Flask:
             stop_patiently()
         else:
             sendonce.start()
-            spare_what_is_here()
             link = first_start.link(sendonce, url or sendonce.public_url)
             if link is not None:
                 # On a line of its own, for the person who started this.
@@ -63,7 +62,9 @@ def create_app() -> Flask:
     except SendonceError as error:
         log_for(__name__).error("Sendonce can't start", reason=_sentence(error))
         raise SystemExit(_CANNOT_START) from None
-    return build_flask(sendonce)
+    app = build_flask(sendonce)
+    spare_what_is_here()
+    return app
 
 
 def _is_reloader_parent() -> bool:
