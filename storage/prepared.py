@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from enum import Enum
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import String
@@ -10,6 +11,7 @@ from sqlalchemy.sql.dml import UpdateBase
 from sqlalchemy.types import TypeEngine
 
 from storage.database import Tx, run_directly
+from storage.metadata import Instant
 
 _DIALECT = sqlite.dialect()
 
@@ -39,7 +41,10 @@ class Prepared:
 def _turn_of(its_type: TypeEngine[Any]) -> Callable[[Any], Any] | None:
     """Return what makes of a value what the driver takes: by its column's type, and of an enumeration its text."""
     processor = its_type.dialect_impl(_DIALECT).bind_processor(_DIALECT)
-    return _plain if processor is None and isinstance(its_type, String) else processor
+    if processor is None:
+        return _plain if isinstance(its_type, String) else None
+    # Most moments are the same one in all statements of a transaction.
+    return lru_cache(maxsize=32)(processor) if isinstance(its_type, Instant) else processor
 
 
 def _plain(value: Any) -> Any:
