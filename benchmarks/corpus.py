@@ -29,6 +29,12 @@ _STORIES = (
         " five years, bring it back; so far three of you have, and one of these had met a tram.",
     ),
     (
+        "saddle",
+        "The saddle that fits nobody",
+        "There is one in every cellar: too soft, too wide, and very dear. Bring it along & leave it here – somebody always"
+        " finds that it was made for them.",
+    ),
+    (
         "ferry",
         "The long way by the ferry",
         "Sunday’s ride leaves at nine from the yard and is back by five. It is flat, it is slow, and it has two cafés"
