@@ -105,7 +105,9 @@ def assemble(settings: Settings, edges: Edges | None = None) -> Sendonce:
     with database.read() as tx:
         clock = SteadyClock(edges.clock, _last_beat(tx))
         name = installation.read(tx).name
-    witness = last_words.witness = Witness(folder, state_dir=settings.state_dir, name=name)
+    witness = last_words.witness = Witness(
+        folder, disk=edges.disk, state_dir=settings.state_dir, name=name
+    )
     store = JsonStore(folder, disk=edges.disk, database=database, clock=clock, on_edit=apply_edit)
     outbox = folder / "outbox"
     sandbox = SandboxServer(outbox, clock)

@@ -28,6 +28,9 @@ class Disk(Protocol):
     def sync_folder(self, path: Path) -> None:
         """Make the names in the folder durable."""
 
+    def write_in_place(self, path: Path, data: bytes) -> None:
+        """Write the data over the file's beginning; a file that is not there is made, readable by its owner only."""
+
 
 class OsDisk:
     """The machine's own file system."""
@@ -57,6 +60,13 @@ class OsDisk:
 
     def sync_folder(self, path: Path) -> None:
         _fsync(path, os.O_RDONLY | os.O_DIRECTORY)
+
+    def write_in_place(self, path: Path, data: bytes) -> None:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            os.pwrite(descriptor, data, 0)
+        finally:
+            os.close(descriptor)
 
 
 def replace_file(disk: Disk, path: Path, data: bytes) -> None:

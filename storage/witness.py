@@ -1,17 +1,17 @@
 """The witness: the ledger's counts, kept where a restored data directory does not bring old ones back.
 
 There are two: one outside the data directory, in the user's state folder under the installation's name, and high_water
-inside. Both are written after the ledger's commit and before what it allows goes out, in place and without fsync. So
-neither is ever above a ledger that was not rolled back, and one that is above it has seen a later ledger. The leader
-holds a lock on the outer one: a copy of the directory on the same machine finds it locked, and stands by.
+inside. Both are written after the ledger's commit and before what it allows goes out, in place. So neither is ever
+above a ledger that was not rolled back, and one that is above it has seen a later ledger. A new leader and each minute
+of leading are fsynced, leases are not: a power cut takes the leases of the last minute from the witness, never a
+leader or a minute in which something was sent. The leader holds a lock on the outer one: a copy of the directory on
+the same machine finds it locked, and stands by.
 """
 
 import json
 import os
 import threading
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from filelock import FileLock, Timeout
 
 from foundation.log import log_for
 from storage.aliveness import Counts
+from storage.disk import Disk
 
 log = log_for(__name__)
 
@@ -42,8 +43,9 @@ class Witnessed:
 class Witness:
     """Both files of one data directory, as this process sees them. Safe to use from any thread."""
 
-    def __init__(self, folder: Path, *, state_dir: Path, name: str) -> None:
+    def __init__(self, folder: Path, *, disk: Disk, state_dir: Path, name: str) -> None:
         self._folder = folder
+        self._disk = disk
         self._name = name
         self._outer = state_dir / f"{name}.witness"
         self._inner = folder / "high_water"
@@ -92,9 +94,15 @@ class Witness:
         return _read(self._outer, self._name), _read(self._inner, self._name)
 
     def write(self, counts: Counts, *, boot_id: str | None) -> None:
-        """Say how far the ledger has come. What can't be written is logged: a witness that is late proves less."""
+        """Say how far the ledger has come, durably where another leader or minute has begun.
+
+        What can't be written is logged: a witness that is late proves less.
+        """
+        is_same_minute = self._last is not None and _minute(self._last[0]) == _minute(counts)
         self._last = (counts, boot_id)
         self._write(counts, boot_id)
+        if not is_same_minute:
+            self._make_durable()
 
     def note_hurt(self) -> None:
         """Say that the disk has failed this process: the next start must not believe what this boot has written."""
@@ -117,10 +125,18 @@ class Witness:
         with self._mutex:
             for path in (self._outer, self._inner):
                 try:
-                    with _opened(path) as descriptor:
-                        os.pwrite(descriptor, record, 0)
+                    self._disk.write_in_place(path, record)
                 except OSError as error:
                     self._warn(error)
+
+    def _make_durable(self) -> None:
+        # Without the mutex: a process whose disk has failed must not wait for an fsync before it can say so.
+        for path in (self._outer, self._inner):
+            try:
+                self._disk.sync(path)
+                self._disk.sync_folder(path.parent)
+            except OSError as error:
+                self._warn(error)
 
     def _warn(self, error: OSError | NotImplementedError) -> None:
         if not self._is_told:  # once, not for every lease
@@ -139,13 +155,8 @@ class Witness:
             self._lock = None
 
 
-@contextmanager
-def _opened(path: Path) -> Iterator[int]:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
+def _minute(counts: Counts) -> tuple[int, int]:
+    return counts.starts, counts.minutes
 
 
 def _sealed(text: str) -> bytes:

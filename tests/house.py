@@ -15,6 +15,7 @@ from foundation.clock import Clock
 from foundation.settings import Settings
 from scheduler.thread import SchedulerThread, step
 from storage.database import Database
+from storage.disk import Disk, OsDisk
 from storage.migrate import migrate
 from tests.fake_clock import FakeClock
 from web.server import build_flask
@@ -34,10 +35,12 @@ def settings_for(folder: Path, **changes: str) -> Settings:
 
 
 @contextmanager
-def a_house(folder: Path, *, clock: Clock | None = None, **settings: str) -> Iterator[Sendonce]:
+def a_house(
+    folder: Path, *, clock: Clock | None = None, disk: Disk | None = None, **settings: str
+) -> Iterator[Sendonce]:
     """Give a house in which no thread runs: the test takes the scheduler's steps itself."""
     _lay_tables(folder / "data")
-    edges = Edges(clock=clock or FakeClock())
+    edges = Edges(clock=clock or FakeClock(), disk=disk or OsDisk())
     house = assemble(settings_for(folder, **settings), edges)
     object.__setattr__(house, "thread", SchedulerThread())
     try:

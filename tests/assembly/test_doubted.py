@@ -1,22 +1,26 @@
 """A data directory that may be an older copy of itself: held until a person says go on."""
 
 import shutil
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Connection, event, text
 
 from accounts import store as accounts
 from assembly import Sendonce
 from delivery import leases, ledger, reads, recovery
 from delivery.model import Run
-from foundation.errors import Conflict
+from foundation.errors import Conflict, Unavailable
 from scheduler import desk
 from scheduler.model import CatchUp, Schedule
 from scheduler.thread import step
-from storage import aliveness, installation
+from storage import aliveness, installation, rollback
+from storage.database import StoreFault
+from storage.disk import OsDisk
 from tests.fake_clock import FakeClock
 from tests.house import Idle, a_house
 from tests.scheduler.office import Office
@@ -24,18 +28,42 @@ from tests.scheduler.office import Office
 MORNING = "2026-03-02T09:00"
 
 
+class LosingDisk(OsDisk):
+    """Loses, with the power, whatever was written in place and is not durable."""
+
+    def __init__(self) -> None:
+        self._safe: dict[Path, bytes | None] = {}
+
+    def write_in_place(self, path: Path, data: bytes) -> None:
+        self._safe.setdefault(path, path.read_bytes() if path.exists() else None)
+        super().write_in_place(path, data)
+
+    def sync(self, path: Path) -> None:
+        super().sync(path)
+        self._safe.pop(path, None)
+
+    def lose(self) -> None:
+        for path, content in self._safe.items():
+            if content is None:
+                path.unlink()
+            else:
+                path.write_bytes(content)
+        self._safe.clear()
+
+
 class Lives:
     """One data directory through several lives of its server, all on one clock that begins at 08:00 in Berlin."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.disk = LosingDisk()
         self.clock = FakeClock()
         self.clock.advance(hours=-1)
 
     @contextmanager
     def server(self, *, folder: Path | None = None, **settings: str) -> Iterator[Office]:
         """Give a server that does not send: runs are claimed, and nothing more."""
-        with a_house(folder or self.folder, clock=self.clock, **settings) as house:
+        with a_house(folder or self.folder, clock=self.clock, disk=self.disk, **settings) as house:
             house.leader._dispatcher = Idle()
             yield Office(house, self.clock, campaign_id=_campaign(house))
 
@@ -50,6 +78,11 @@ class Lives:
         """Copy the data directory of a server that has been killed."""
         return Path(shutil.copytree(self.folder / "data", self.folder / "saved"))
 
+    def lose_power(self, patch: pytest.MonkeyPatch) -> None:
+        """Let the machine be gone and come up again, while nothing leads."""
+        self.disk.lose()
+        patch.setattr(aliveness, "boot_id", lambda: "the boot after")
+
     def put_back(self, saved: Path) -> None:
         """Put the stores back as a person does who knows nothing of high_water."""
         for name in ("sendonce.db", "sendonce.db-wal", "scheduled_campaigns.json"):
@@ -57,6 +90,11 @@ class Lives:
             if (saved / name).exists():
                 shutil.copy(saved / name, self.folder / "data" / name)
         (self.folder / "data" / "sendonce.db-shm").unlink(missing_ok=True)
+
+    def put_back_whole(self, saved: Path) -> None:
+        """Put the directory back with the high_water that was in it: only the witness outside is left."""
+        self.put_back(saved)
+        shutil.copy(saved / "high_water", self.folder / "data" / "high_water")
 
 
 def _campaign(house: Sendonce) -> int | None:
@@ -292,6 +330,134 @@ def test_a_disk_that_failed_the_last_leader_makes_its_leases_doubtful(lives: Liv
         [found] = office.runs(schedule)
         assert (found.status, found.counts.in_doubt) == ("running", 1)
         assert doubt_of(office) is None
+
+
+def test_a_copy_of_a_clean_stop_is_noticed_though_the_power_was_lost_since(
+    lives: Lives, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with lives.server() as office:
+        lead(office)
+        schedule = office.schedule("2026-03-01T09:00")
+        office.house.leader.step_down()
+        saved = lives.save()
+        lead(office)
+        office.at("2026-03-02T09:01")
+        [run] = office.tick()
+        _lease_one(office, run)
+        lives.kill(office)
+    lives.lose_power(monkeypatch)
+    lives.put_back_whole(saved)
+
+    with lives.server() as office:
+        lead(office)
+        office.tick()
+
+        assert "older state of itself" in (doubt_of(office) or "")
+        assert office.runs(schedule) == []
+
+
+def test_a_copy_from_a_minute_ago_is_noticed_though_the_power_was_lost_since(
+    lives: Lives, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with lives.server() as office:
+        lead(office)
+        schedule = office.schedule("2026-03-01T09:00")
+        office.at("2026-03-02T09:01")
+        [run] = office.tick()
+        saved = lives.save()
+        with office.house.database.write(durable=True) as tx:
+            aliveness.count_minute(tx)
+            counts = aliveness.counts(tx)
+        office.house.dispatcher.testify(counts)
+        _lease_one(office, run)
+        lives.kill(office)
+    lives.lose_power(monkeypatch)
+    lives.put_back_whole(saved)
+
+    with lives.server() as office:
+        lead(office)
+
+        assert "older state of itself" in (doubt_of(office) or "")
+        assert [r.status for r in office.runs(schedule)] == ["held"]
+
+
+def test_a_take_over_that_fails_on_its_way_leaves_the_evidence_to_the_next(lives: Lives) -> None:
+    schedule = a_day_that_was_forgotten(lives)
+
+    with lives.server() as office:
+        house = office.house
+        before = house.leader._witness.testimonies()
+        for failing in [
+            fails_after(rollback, "doubt_about"),
+            fails_after(aliveness, "go_beyond"),
+            fails_after(aliveness, "raise_epoch"),
+            fails_after(installation, "doubt"),
+            fails_after(recovery, "hold"),
+            fails_after(recovery, "recover"),
+            no_room_to_commit(house),
+        ]:
+            with failing:
+                step(house.scheduler, house.leader)
+
+            assert house.leader.epoch is None
+            assert house.leader._witness.testimonies() == before
+            assert doubt_of(office) is None
+
+        lead(office)
+        office.tick()
+
+        assert "older state of itself" in (doubt_of(office) or "")
+        assert office.runs(schedule) == []
+
+
+@contextmanager
+def fails_after(room: ModuleType, name: str) -> Iterator[None]:
+    """Let a step of a take-over be done, and the next one find no room."""
+    done = getattr(room, name)
+
+    def done_and_then_full(*args: object, **named: object) -> None:
+        done(*args, **named)
+        raise Unavailable("The disk is full.")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(room, name, done_and_then_full)
+        yield
+
+
+@contextmanager
+def no_room_to_commit(house: Sendonce) -> Iterator[None]:
+    def is_full(connection: Connection) -> None:
+        if "sendonce_synchronous" in connection.get_execution_options():  # no mere read
+            raise StoreFault("COMMIT", {}, sqlite3.OperationalError("database or disk is full"))
+
+    engine = house.database._engine
+    event.listen(engine, "commit", is_full)
+    try:
+        yield
+    finally:
+        event.remove(engine, "commit", is_full)
+
+
+def test_a_take_over_that_fails_after_its_commit_has_written_the_doubt_down(
+    lives: Lives, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    schedule = a_day_that_was_forgotten(lives)
+
+    with lives.server() as office:
+        with monkeypatch.context() as patch:
+            patch.setattr(office.house.leader._dispatcher, "start", _can_t_start)
+            step(office.house.scheduler, office.house.leader)
+        assert office.house.leader.epoch is None
+
+        lead(office)
+        office.tick()
+
+        assert "older state of itself" in (doubt_of(office) or "")
+        assert office.runs(schedule) == []
+
+
+def _can_t_start(epoch: int) -> None:
+    raise Unavailable("The machine has no room for another thread.")
 
 
 def _lease_one(office: Office, run: Run) -> None:

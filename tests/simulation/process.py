@@ -23,7 +23,6 @@ from mail import opening
 from mail.reply import Broken, Reply
 from mail.transport import Transport
 from scheduler.thread import step
-from storage.aliveness import Counts
 from tests.simulation.clock import NOTHING
 from tests.simulation.disk import ProcessDisk
 from tests.simulation.loop import SimLoop
@@ -93,7 +92,6 @@ class Process:
         assert isinstance(dispatcher, Unthreaded)
         dispatcher.process = self
         dispatcher.connect = self._connect
-        self._testify, dispatcher.testify = dispatcher.testify, self._watched_testify
         engine = house.database._engine
         self.world.share_statements(engine)
         event.listen(engine, "begin", self._begins)
@@ -137,12 +135,6 @@ class Process:
         if self._commits is not None and not self.is_dead:
             durable, self._commits = self._commits, None
             self.world.committed(self, durable=durable)
-
-    def _watched_testify(self, counts: Counts) -> None:
-        self.edge("write the witness")
-        self.world.note_witness(self)
-        self._testify(counts)
-        self.edge("go on after the witness")
 
     async def _reach(self) -> None:
         """Reach the mail server's host."""
@@ -222,6 +214,7 @@ class Process:
 
     def begin_sending(self, sending: Sending, leasing: Leasing, epoch: int) -> None:
         self._epoch = epoch
+        self.world.note_sending(self)
         self._sending = self.loop.create_task(self._send(sending))
         self._leasing = leasing
         self._next_lease = self.world.clock.true

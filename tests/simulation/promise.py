@@ -119,13 +119,13 @@ class Promise:
         self.stopped.discard(run_id)
         self.somebody_said_go_on()
 
-    def is_put_back(self) -> None:
-        """An older state of the directory is here: nothing may be sent before a person has said go on.
+    def is_put_back(self, *, can_be_told: bool) -> None:
+        """An older state of the directory is here: where that can be told nothing may be sent before a person says so.
 
         Who had a mail since then may get another one after that: nobody can know.
         """
         self._world.truth.forget()
-        self._is_put_back = True
+        self._is_put_back = can_be_told
         self._sending = {}
         self._fences.clear()
         self.stopped.clear()

@@ -59,9 +59,11 @@ class World:
         self._mischief_every = 0
         self.deaths_within = 0
         self._log: list[int] = []  # lengths of the write-ahead log since the last durable commit
-        self._older: dict[Path, deque[bytes]] = {}
         self._copy: dict[str, bytes] | None = None
         self._copied_at: Any = None
+        self._copied_in = 0, 0
+        self._sent_in = 0, 0  # the leader and its minute in which somebody could last send
+        self._lost_power = False  # since the copy was made
         self._slow = NOTHING
         _lay_tables(folder / "data")
         self._keeper = self._open_keeper()
@@ -211,7 +213,7 @@ class World:
         database.write_bytes(copies[0])
         log.write_bytes(copies[1][:kept])
         self.disk.lose(self.dice)
-        self._lose_witnesses()
+        self._lost_power = True
         self.boots += 1
         self.clock.boot()
         self._keeper = self._open_keeper()
@@ -229,10 +231,15 @@ class World:
         data = self.folder / "data"
         names = ("sendonce.db", "sendonce.db-wal", "scheduled_campaigns.json", "high_water")
         self._copy = {n: (data / n).read_bytes() for n in names if (data / n).exists()}
-        self._copied_at = self._mark()
+        self._copied_at, self._copied_in = self._mark(), self._minute()
+        self._lost_power = False
 
     def put_back(self) -> None:
-        """Stop everything, and put the copy in the place of what there is. The witness outside stays."""
+        """Stop everything, and put the copy in the place of what there is. The witness outside stays.
+
+        A power cut takes from it what was leased since the last minute began: a copy of that very minute can't be told
+        from the ledger that it replaces, unless somebody has led in between.
+        """
         assert self._copy is not None
         if self._mark() == self._copied_at:
             return  # nothing is lost, and nothing to be noticed
@@ -250,10 +257,11 @@ class World:
         for name, content in self._copy.items():
             (data / name).write_bytes(content)
         self.disk.forget()
-        self._older.clear()
         self._log.clear()
         self._keeper = self._open_keeper()
-        self.promise.is_put_back()
+        self.promise.is_put_back(
+            can_be_told=not self._lost_power or self._sent_in > self._copied_in
+        )
         self.promise.check()
 
     def _mark(self) -> Any:
@@ -261,25 +269,23 @@ class World:
         starts = self.ask("SELECT max(epoch) FROM epochs")
         return starts, self.ask("SELECT value FROM sequences WHERE name = 'leases'")
 
-    def _lose_witnesses(self) -> None:
-        for path, older in self._older.items():
-            found = self.dice.choice([None, *older])
-            if found is not None:
-                path.write_bytes(found)
-            older.clear()
+    def _minute(self) -> tuple[int, int]:
+        [(starts, minutes)] = self.ask(
+            "SELECT (SELECT coalesce(max(epoch), 0) FROM epochs),"
+            " coalesce((SELECT value FROM sequences WHERE name = 'minutes'), 0)"
+        )
+        return starts, minutes
 
     def boot_id(self) -> str:
         return f"boot {self.boots}"
 
     # what the promise is checked by
 
-    def note_witness(self, process: Process) -> None:
-        """Keep what the witnesses said: they are written without fsync."""
-        name = process.house.leader._witness._name
-        outer = self.settings.state_dir / f"{name}.witness"
-        for path in (outer, self.folder / "data" / "high_water"):
-            if path.exists():
-                self._older.setdefault(path, deque(maxlen=3)).append(path.read_bytes())
+    def note_sending(self, process: Process) -> None:
+        """Keep how far the ledger was when its leader could send: no power cut may take that from the witness."""
+        minute = self._minute()
+        if minute[0] == process.epoch:
+            self._sent_in = minute
 
     def committed(self, process: Process, *, durable: bool) -> None:
         size = process.house.database.log_size_bytes()
@@ -290,6 +296,7 @@ class World:
 
     def content_begins(self, process: Process, key: Key) -> None:
         self.truth.begun[key] += 1
+        self.note_sending(process)
         self.promise.content_begins(process, key)
 
     def accept(self, key: Key) -> None:

@@ -1,18 +1,23 @@
 """The witness: kept outside the data directory, believed only whole, and held by one process of a machine."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from storage.aliveness import Counts
+from storage.disk import OsDisk
 from storage.witness import Witness, Witnessed
 
 COUNTS = Counts(starts=1, leases=22, minutes=5, heartbeats=333)
 
 
-def a_witness(folder: Path, *, data: str = "data", name: str = "a1b2") -> Witness:
+def a_witness(
+    folder: Path, *, data: str = "data", name: str = "a1b2", disk: OsDisk | None = None
+) -> Witness:
     (folder / data).mkdir(exist_ok=True)
-    return Witness(folder / data, state_dir=folder / "state", name=name)
+    disk = disk or OsDisk()
+    return Witness(folder / data, disk=disk, state_dir=folder / "state", name=name)
 
 
 def test_what_was_written_is_read_by_the_next_process_from_both_places(tmp_path: Path) -> None:
@@ -95,6 +100,49 @@ def test_that_the_disk_failed_is_kept_with_the_last_counts(tmp_path: Path) -> No
     assert outer == inner
     assert outer.was_hurt
     assert outer.counts == COUNTS
+
+
+class WatchedDisk(OsDisk):
+    """Knows which files were written in place, and which of them are durable with their names."""
+
+    def __init__(self) -> None:
+        self.written: set[Path] = set()
+        self._synced: set[Path] = set()
+        self.durable: set[Path] = set()
+
+    def write_in_place(self, path: Path, data: bytes) -> None:
+        super().write_in_place(path, data)
+        self.written.add(path)
+        self._synced.discard(path)
+        self.durable.discard(path)
+
+    def sync(self, path: Path) -> None:
+        super().sync(path)
+        self._synced.add(path)
+
+    def sync_folder(self, path: Path) -> None:
+        super().sync_folder(path)
+        self.durable |= {file for file in self._synced if file.parent == path}
+
+
+def test_a_new_leader_and_each_minute_are_durable_and_a_lease_waits_for_no_disk(
+    tmp_path: Path,
+) -> None:
+    disk = WatchedDisk()
+    witness = a_witness(tmp_path, disk=disk)
+    witness.hold()
+    for counts, is_durable in [
+        (COUNTS, True),
+        (replace(COUNTS, leases=23), False),
+        (replace(COUNTS, leases=23, heartbeats=334), False),
+        (replace(COUNTS, leases=23, minutes=6), True),
+        (replace(COUNTS, leases=24, minutes=6), False),
+        (replace(COUNTS, leases=24, minutes=6, starts=2), True),
+    ]:
+        witness.write(counts, boot_id="boot")
+
+        assert len(disk.written) == 2
+        assert disk.durable == (disk.written if is_durable else set())
 
 
 def test_without_a_state_folder_it_goes_on_with_what_is_left(tmp_path: Path) -> None:
