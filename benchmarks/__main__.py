@@ -19,7 +19,7 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 
 
 @click.command(help=__doc__)
-@click.option("--quick", is_flag=True, help="Measure less of each: a minute, not twenty.")
+@click.option("--quick", is_flag=True, help="Measure less of each: minutes, not half an hour.")
 @click.option("--only", multiple=True, type=click.Choice(_NAMES), help="Measure this; repeatable.")
 @click.option("--repeats", type=click.IntRange(min=1), help="Take everything so many times.")
 @click.option("--json", "json_file", type=_FILE, help="Write the results to this file.")

@@ -8,8 +8,9 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
+from operator import itemgetter
 from pathlib import Path
 
 import orjson
@@ -36,12 +37,13 @@ _AT_ONCE = 20_000
 
 
 def importing(sizes: Sizes) -> Iterator[Figure]:
-    """Import a file of four columns, each way in a process and a database of its own."""
+    """Import a file of four columns, each way twice, by turns, in a process and a database of its own."""
     with tempfile.TemporaryDirectory(prefix="sendonce-benchmark-") as folder:
         path = Path(folder) / "people.csv"
         write_csv(path, sizes.csv_rows)
-        plain = in_a_process(import_plainly, str(path))
-        ours = in_a_process(import_as_we_do, str(path))
+        took = [(_in(import_plainly, path), _in(import_as_we_do, path)) for _ in range(2)]
+        plain = min((plain for plain, _ in took), key=itemgetter("seconds"))
+        ours = min((ours for _, ours in took), key=itemgetter("seconds"))
     yield Figure(
         name="import",
         value=sizes.csv_rows / ours["seconds"],
@@ -51,6 +53,11 @@ def importing(sizes: Sizes) -> Iterator[Figure]:
         better=Better.MORE,
     )
     yield memory("import: peak", ours["peak_mib"])
+
+
+def _in(import_: Callable[[str], dict[str, float]], path: Path) -> dict[str, float]:
+    found: dict[str, float] = in_a_process(import_, str(path))
+    return found
 
 
 def write_csv(path: Path, rows: int) -> None:
