@@ -212,6 +212,8 @@ class Leasing:
             return None
         lane = self._sending.lane(account)
         room = lane.room(account)
+        if room <= 0:  # so it is most of the times that we look
+            return None
         # Before usage is read: a message that is counted between the two is in both, never in none.
         outstanding = lane.outstanding
         used = usage.used(tx, account.id, now)
