@@ -2,7 +2,7 @@
 
     with ScriptedServer({"RCPT": [b"550 no\\r\\n"], "end": [b"250 hal", HANG_UP]}) as server:
         ... connect to server.host, server.port ...
-        server.messages, server.commands, server.cut_off
+        server.messages, server.commands, server.cut_off, server.reads
 
 A script maps steps to what is done there; steps left out get a well-behaved answer. The steps: "banner", a verb
 ("EHLO", "STARTTLS", "AUTH", "MAIL", "RCPT", "DATA", "RSET", "QUIT"; "" stands for verbs it does not name), "challenge"
@@ -140,6 +140,7 @@ class ScriptedServer:
         self.commands: list[str] = []
         self.messages: list[Received] = []
         self.cut_off: list[bytes] = []  # content whose final dot never came
+        self.reads: list[bytes] = []  # what came together
         self.connections = 0
         self.open_connections = 0
         self._tls = tls
@@ -325,6 +326,7 @@ class ScriptedServer:
         data = session.channel.recv(65536)
         if not data:
             raise _Gone
+        self._note(self.reads, data)
         session.buffer += data
 
     def _read_line(self, session: Session) -> str:
