@@ -1,6 +1,7 @@
 """python -m benchmarks: measures, and says what has become worse."""
 
 import json
+import signal
 from pathlib import Path
 
 import click
@@ -84,5 +85,7 @@ def _as_json(results: list[Result], sizes: Sizes) -> dict[str, object]:
 
 
 if __name__ == "__main__":
+    # As Ctrl-C does: what was started is ended too.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     set_up_logging("console", level="WARNING")
     main()
