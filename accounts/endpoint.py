@@ -16,4 +16,5 @@ def endpoint_of(account: Account, *, sandbox_port: int) -> Endpoint:
         security=account.security.value,
         username=account.username if signs_in else None,
         password=account.password if signs_in else None,
+        pipelining=account.pipelining,
     )

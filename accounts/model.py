@@ -66,6 +66,7 @@ class AccountFields:
     from_name: str | None = None
     reply_to: str | None = None
     max_connections: int = 4
+    pipelining: bool = True
     rate_per_second: float | None = None
     limit_per_hour: int | None = None
     limit_per_day: int | None = None
@@ -73,7 +74,10 @@ class AccountFields:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
-    """A sender account. password is in clear and never leaves the process but for AUTH."""
+    """A sender account. password is in clear and never leaves the process but for AUTH.
+
+    pipelining False: even a server that offers it (RFC 2920) is sent one command at a time.
+    """
 
     id: int
     version: int
@@ -88,6 +92,7 @@ class Account:
     from_name: str | None
     reply_to: str | None
     max_connections: int
+    pipelining: bool
     rate_per_second: float | None
     limit_per_hour: int | None
     limit_per_day: int | None

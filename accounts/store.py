@@ -32,7 +32,7 @@ SANDBOX_FIELDS = AccountFields(
 
 _OK: Mapping[str, Any] = {"state": State.OK, "state_reason": None, "rest_until": None}
 _REASON_CHARACTERS = 1000
-_CONNECTION = ("host", "port", "security", "username", "password")
+_CONNECTION = ("host", "port", "security", "username", "password", "pipelining")
 _WRITABLE = tuple(f.name for f in fields(AccountFields))
 _MAY_BE_NULL = frozenset(f.name for f in fields(AccountFields) if f.default is None)
 
@@ -357,6 +357,7 @@ def _account(row: Row[Any], key: SecretKey) -> Account:
         from_name=row.from_name,
         reply_to=row.reply_to,
         max_connections=row.max_connections,
+        pipelining=row.pipelining,
         rate_per_second=row.rate_per_second,
         limit_per_hour=row.limit_per_hour,
         limit_per_day=row.limit_per_day,

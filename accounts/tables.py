@@ -1,6 +1,7 @@
 """Sender accounts, and how much went through each."""
 
 from sqlalchemy import (
+    Boolean,
     CheckConstraint,
     Column,
     Float,
@@ -9,6 +10,7 @@ from sqlalchemy import (
     LargeBinary,
     String,
     Table,
+    true,
 )
 
 from storage.metadata import Instant, metadata
@@ -29,6 +31,7 @@ accounts = Table(
     Column("from_name", String(200)),
     Column("reply_to", String(320)),
     Column("max_connections", Integer, nullable=False),
+    Column("pipelining", Boolean, nullable=False, server_default=true()),
     Column("rate_per_second", Float),
     Column("limit_per_hour", Integer),
     Column("limit_per_day", Integer),

@@ -46,6 +46,7 @@ class Card:
     sender: str
     reply_to: str | None
     max_connections: int
+    pipelining: bool
     rate_per_second: float | None
     status: str
     reason: str | None
@@ -99,6 +100,7 @@ def _card(account: Account, used: Used, now: datetime, *, room_at: datetime | No
         else account.from_email,
         reply_to=account.reply_to,
         max_connections=account.max_connections,
+        pipelining=account.pipelining,
         rate_per_second=account.rate_per_second,
         status="full" if is_full else account.state.value,
         reason=account.state_reason,

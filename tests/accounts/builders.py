@@ -41,6 +41,7 @@ def an_account(**changes: Any) -> Account:
         from_name=None,
         reply_to=None,
         max_connections=4,
+        pipelining=True,
         rate_per_second=None,
         limit_per_hour=None,
         limit_per_day=None,

@@ -10,6 +10,7 @@ def test_an_smtp_account_is_where_it_says():
     assert endpoint.security == "tls"
     assert (endpoint.username, endpoint.password) == ("news", "correct horse")
     assert endpoint.verify_tls
+    assert endpoint.pipelining
 
 
 def test_the_sandbox_account_is_where_its_server_listens_now():
@@ -27,3 +28,7 @@ def test_without_a_password_nobody_signs_in():
     endpoint = endpoint_of(an_account(password=None), sandbox_port=2525)
 
     assert (endpoint.username, endpoint.password) == (None, None)
+
+
+def test_pipelining_that_is_off_stays_off():
+    assert not endpoint_of(an_account(pipelining=False), sandbox_port=2525).pipelining

@@ -131,6 +131,17 @@ def test_an_edit_raises_the_version_and_keeps_what_it_does_not_name(tx):
     assert (edited.password, edited.host) == ("correct horse", "mail.example.com")
 
 
+def test_pipelining_is_on_until_it_is_switched_off_which_makes_a_new_version(tx):
+    account = create(tx)
+
+    changed = update(tx, account.id, pipelining=False)
+
+    assert (account.pipelining, account.version) == (True, 1)
+    assert (changed.pipelining, changed.version) == (False, 2)
+    assert store.get(tx, account.id, KEY) == changed
+    assert not create(tx, pipelining=False).pipelining
+
+
 def test_an_edit_of_an_older_version_is_stale(tx):
     account = create(tx)
     update(tx, account.id, name="Spare")
@@ -169,13 +180,19 @@ def test_what_must_be_there_can_not_be_made_null(tx):
     account = create(tx)
 
     with pytest.raises(Invalid) as caught:
-        update(tx, account.id, name=None, max_connections=None, from_name=None)
+        update(tx, account.id, name=None, max_connections=None, pipelining=None, from_name=None)
 
-    assert {e.field for e in caught.value.errors} == {"name", "max_connections"}
+    assert {e.field for e in caught.value.errors} == {"name", "max_connections", "pipelining"}
 
 
 @pytest.mark.parametrize(
-    "changes", [{"host": "other.example.com"}, {"username": "other"}, {"password": "battery"}]
+    "changes",
+    [
+        {"host": "other.example.com"},
+        {"username": "other"},
+        {"password": "battery"},
+        {"pipelining": False},
+    ],
 )
 def test_another_connection_ends_paused(tx, changes):
     account = create(tx)
@@ -274,7 +291,13 @@ def test_the_sandbox_account_can_not_be_deleted(tx):
 
 @pytest.mark.parametrize(
     "changes",
-    [{"host": "mail.example.com"}, {"port": 25}, {"security": Security.TLS}, {"username": "x"}],
+    [
+        {"host": "mail.example.com"},
+        {"port": 25},
+        {"security": Security.TLS},
+        {"username": "x"},
+        {"pipelining": False},
+    ],
 )
 def test_the_sandbox_account_keeps_its_connection(tx, changes):
     sandbox_id = store.ensure_sandbox(tx, NOON)

@@ -46,6 +46,23 @@ def test_an_account_is_made_changed_and_deleted_and_never_tells_its_password(
     assert client.get(path).status_code == 404
 
 
+def test_pipelining_is_switched_off_for_an_account(client: FlaskClient) -> None:
+    made = an_account(client)
+    path = f"/api/accounts/{made['id']}"
+
+    refused = client.patch(path, json={"pipelining": "no"})
+    changed = client.patch(path, json={"pipelining": False}).json
+
+    assert made["pipelining"] is True
+    assert (refused.status_code, [e["field"] for e in refused.json["errors"]]) == (
+        422,
+        ["pipelining"],
+    )
+    assert (changed["pipelining"], changed["version"]) == (False, 2)
+    assert client.get(path).json["pipelining"] is False
+    assert an_account(client, name="Old", pipelining=False)["pipelining"] is False
+
+
 def test_a_change_made_on_an_old_version_is_a_412(client: FlaskClient) -> None:
     an_audience(client)
     client.patch("/api/audiences/1", json={"name": "First"}, headers={"If-Match": '"1"'})

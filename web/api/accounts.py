@@ -27,6 +27,7 @@ from web.fields import (
     Instant,
     Line,
     Name,
+    Truth,
     Whole,
 )
 from web.openapi import Resource
@@ -37,6 +38,9 @@ resource = Resource("accounts", "Sender accounts")
 
 _Port = Annotated[Whole, Field(ge=1, le=65_535)]
 _Connections = Annotated[Whole, Field(ge=1, le=MAX_CONNECTIONS)]
+_Pipelining = Annotated[
+    Truth, Field(description="Several commands at once where the server offers it")
+]
 _Rate = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)]
 _Limit = Annotated[Whole, Field(ge=1)]
 _Host = Annotated[Line, Field(min_length=1, max_length=255)]
@@ -57,6 +61,7 @@ class NewAccount(Body):
     from_name: _Sender | None = None
     reply_to: Email | None = None
     max_connections: _Connections = 4
+    pipelining: _Pipelining = True
     rate_per_second: _Rate | None = None
     limit_per_hour: _Limit | None = None
     limit_per_day: _Limit | None = None
@@ -75,6 +80,7 @@ class AccountChanges(Body):
     from_name: _Sender | None = None
     reply_to: Email | None = None
     max_connections: _Connections = NOT_GIVEN
+    pipelining: _Pipelining = NOT_GIVEN
     rate_per_second: _Rate | None = None
     limit_per_hour: _Limit | None = None
     limit_per_day: _Limit | None = None
@@ -95,6 +101,7 @@ class AccountAnswer(Answer):
     from_name: str | None
     reply_to: str | None
     max_connections: int
+    pipelining: bool
     rate_per_second: float | None
     limit_per_hour: int | None
     limit_per_day: int | None

@@ -36,17 +36,23 @@ _LABELS = {
     "from_name": "From name",
     "reply_to": "Replies to",
     "max_connections": "Connections",
+    "pipelining": "Pipelining",
     "rate_per_second": "E-mails a second",
     "limit_per_hour": "E-mails an hour",
     "limit_per_day": "E-mails a day",
 }
-_CONNECTION = ("host", "port", "security", "username", "password")
+_CONNECTION = ("host", "port", "security", "username", "password", "pipelining")
 _SECURITIES = (
     (Security.STARTTLS, "STARTTLS"),
     (Security.TLS, "TLS"),
     (Security.NONE, "None"),
 )
-_OF_A_NEW_ONE = {"security": Security.STARTTLS, "port": 587, "max_connections": 4}
+_OF_A_NEW_ONE = {
+    "security": Security.STARTTLS,
+    "port": 587,
+    "max_connections": 4,
+    "pipelining": True,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -205,6 +211,7 @@ def _given() -> dict[str, object]:
         "from_name": forms.text_or_none("from_name"),
         "reply_to": forms.text_or_none("reply_to"),
         "max_connections": forms.whole("max_connections"),
+        "pipelining": forms.ticked("pipelining"),
         "rate_per_second": forms.decimal("rate_per_second"),
         "limit_per_hour": forms.whole("limit_per_hour"),
         "limit_per_day": forms.whole("limit_per_day"),

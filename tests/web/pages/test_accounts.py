@@ -25,6 +25,7 @@ NEW = {
     "from_name": "News",
     "reply_to": "",
     "max_connections": "4",
+    "pipelining": "on",
     "rate_per_second": "2,5",
     "limit_per_hour": "",
     "limit_per_day": "500",
@@ -39,6 +40,11 @@ def admin(house: Sendonce) -> BrowserClient:
 def kept(house: Sendonce, account_id: int = 2) -> Account:
     with house.database.read() as tx:
         return store.get(tx, account_id, house.key)
+
+
+def box(page: str) -> str:
+    """Say whether the box of pipelining is ticked."""
+    return "checked" if 'name="pipelining" checked' in page else "not checked"
 
 
 def how_many(house: Sendonce) -> int:
@@ -152,6 +158,24 @@ def test_a_password_that_would_travel_in_clear_is_warned_of(admin: BrowserClient
 
     assert "travels in clear" in admin.get("/accounts/2").text
     assert "travels in clear" not in admin.get("/accounts/3").text
+
+
+def test_pipelining_is_on_unless_its_box_is_unticked(house: Sendonce, admin: BrowserClient) -> None:
+    new = admin.get("/accounts/new").text
+    admin.post_form("/accounts/new", NEW)
+    before = admin.get("/accounts/2").text
+    unticked = {name: value for name, value in NEW.items() if name != "pipelining"}
+    wrong = admin.post_form("/accounts/2/edit", unticked | {"password": "", "port": "many"}).text
+    admin.post_form("/accounts/2/edit", unticked | {"password": ""})
+    form = admin.get("/accounts/2/edit").text
+
+    assert (box(new), box(wrong), box(form)) == ("checked", "not checked", "not checked")
+    assert "Switch it off for a server that gets it wrong." in new
+    assert "where the server offers it" in before
+    assert (kept(house).pipelining, kept(house).version) == (False, 2)
+    assert "off: one command at a time" in admin.get("/accounts/2").text
+    assert '<details class="more" open>' in form
+    assert '<details class="more">' in new
 
 
 def test_an_edit_on_an_old_version_changes_nothing(house: Sendonce, admin: BrowserClient) -> None:
