@@ -4,6 +4,7 @@ Every change of state names the state it leaves and looks at the row count: that
 change in the transaction that changes its deliveries, so at any moment recipients is the sum of the others.
 """
 
+import functools
 import hashlib
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
@@ -16,7 +17,9 @@ from sqlalchemy import (
     ColumnElement,
     Row,
     Select,
+    Text,
     and_,
+    bindparam,
     case,
     exists,
     func,
@@ -32,7 +35,7 @@ from sqlalchemy import (
 from audience.tables import recipients, suppressions
 from campaigns.model import Snapshot
 from delivery.decisions import Action
-from delivery.model import DeliveryStatus, Origin, RunStatus
+from delivery.model import COUNTERS, DeliveryStatus, Origin, RunStatus
 from delivery.outcome import LONGEST_DELAY
 from delivery.tables import (
     NEW_DELIVERY,
@@ -48,6 +51,7 @@ from delivery.tables import (
 from delivery.tally import Tally
 from storage.aliveness import current_epoch
 from storage.database import Tx, insert_into
+from storage.prepared import Prepared
 
 SKIPPED_AT_ONCE = 10_000
 CANCELLED = "cancelled by a person"
@@ -80,49 +84,74 @@ def must_lead(tx: Tx, epoch: int) -> None:
 
 
 def claim(tx: Tx, new: NewRun, *, epoch: int, now: datetime) -> int:
-    """Make the run of a slot, its content and audience frozen; return its id.
+    """Make the run of a slot, its content and audience frozen; return its id. Cheap where many have one content.
 
     The caller has written the slot's row in the same durable transaction. A run that can't be carried out is made as
     failed, with its reason, so that the slot has an answer.
     """
-    content = {} if new.snapshot is None else asdict(new.snapshot)
     impossible = new.snapshot is None
-    run_id: int = tx.execute(
-        insert(runs)
-        .values(
-            schedule_id=new.schedule_id,
-            campaign_id=new.campaign_id,
-            slot=new.slot,
-            zone=new.zone,
-            origin=new.origin,
-            request_key=new.request_key,
-            status=RunStatus.FAILED if impossible else RunStatus.CLAIMED,
-            reason=new.reason,
-            content=content,
-            content_sha256=content_sha256(content),
-            recipient_ceiling=new.recipient_ceiling,
-            cursor=0,
-            materialised=impossible,
-            waits_for=new.waits_for,
-            epoch=epoch,
-            claimed_at=now,
-            finished_at=now if impossible else None,
-            told=False,
-            recipients=0,
-            queued=0,
-            sending=0,
-            sent=0,
-            failed=0,
-            skipped=0,
-            in_doubt=0,
-        )
-        .returning(runs.c.id)
-    ).scalar_one()
+    content, sha256 = _as_kept(new.snapshot)
+    run_id = _MAKE_RUN.insert(
+        tx,
+        {
+            "schedule_id": new.schedule_id,
+            "campaign_id": new.campaign_id,
+            "slot": new.slot,
+            "zone": new.zone,
+            "origin": new.origin,
+            "request_key": new.request_key,
+            "status": RunStatus.FAILED if impossible else RunStatus.CLAIMED,
+            "reason": new.reason,
+            "content": content,
+            "content_sha256": sha256,
+            "recipient_ceiling": new.recipient_ceiling,
+            "materialised": impossible,
+            "waits_for": new.waits_for,
+            "epoch": epoch,
+            "claimed_at": now,
+            "finished_at": now if impossible else None,
+        },
+    )
     audience_ids = () if new.snapshot is None else new.snapshot.audience_ids
-    rows = [{"run_id": run_id, "audience_id": a} for a in dict.fromkeys(audience_ids)]
-    if rows:
-        tx.execute(insert(run_audiences), rows)
+    for audience_id in dict.fromkeys(audience_ids):
+        _NAME_AUDIENCE.run(tx, {"run_id": run_id, "audience_id": audience_id})
     return run_id
+
+
+_GIVEN = (
+    "schedule_id",
+    "campaign_id",
+    "slot",
+    "zone",
+    "origin",
+    "request_key",
+    "status",
+    "reason",
+    "content_sha256",
+    "recipient_ceiling",
+    "materialised",
+    "waits_for",
+    "epoch",
+    "claimed_at",
+    "finished_at",
+)
+_MAKE_RUN = Prepared(
+    insert(runs).values(
+        **{name: bindparam(name) for name in _GIVEN},
+        content=bindparam("content", type_=Text),  # made into JSON once for all runs of a campaign
+        cursor=0,
+        told=False,
+        **dict.fromkeys(COUNTERS, 0),
+    )
+)
+_NAME_AUDIENCE = Prepared(insert(run_audiences))
+
+
+@functools.lru_cache(maxsize=8)
+def _as_kept(snapshot: Snapshot | None) -> tuple[str, str]:
+    """Return the content of a run as JSON, and its hash."""
+    content = {} if snapshot is None else asdict(snapshot)
+    return orjson.dumps(content).decode(), content_sha256(content)
 
 
 def content_sha256(content: Mapping[str, Any]) -> str:

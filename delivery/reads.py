@@ -1,11 +1,13 @@
 """What the ledger says: runs, deliveries, slots, for pages, reports and the scheduler. Reads only."""
 
+import functools
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
-from sqlalchemy import Row, case, exists, func, or_, select
+import orjson
+from sqlalchemy import ColumnElement, Row, Text, case, exists, func, or_, select, type_coerce
 
 from campaigns.model import InDoubtRule, Snapshot
 from delivery.decisions import BY_RULE, Action
@@ -41,6 +43,19 @@ def run(tx: Tx, run_id: int) -> Run:
     if row is None:
         raise NotFound(f"There is no run {run_id}.")
     return _run(row)
+
+
+def runs_of(tx: Tx, run_ids: Collection[int]) -> list[Run]:
+    """Return these runs, however many, oldest first."""
+    columns: list[ColumnElement[Any]] = [
+        type_coerce(c, Text).label("content") if c is runs.c.content else c for c in runs.c
+    ]
+    # Many have one content, which is large: it is read once.
+    content = functools.cache(lambda id_, text: _snapshot(id_, orjson.loads(text)))
+    return [
+        _run(r, content=content(r.campaign_id, r.content))
+        for r in tx.execute(select(*columns).where(runs.c.id.in_(run_ids)).order_by(runs.c.id))
+    ]
 
 
 def list_runs(
@@ -122,7 +137,7 @@ def pasts(tx: Tx, schedule_ids: Collection[int]) -> dict[int, Past]:
             func.max(runs.c.id).label("newest"),
         )
         # One for the missing of an earlier run is no turn of its schedule.
-        .where(runs.c.schedule_id.in_(schedule_ids), runs.c.origin != Origin.SEND_MISSING)
+        .where(is_one_of(runs.c.schedule_id, schedule_ids), runs.c.origin != Origin.SEND_MISSING)
         .group_by(runs.c.schedule_id)
         .subquery()
     )
@@ -205,7 +220,7 @@ def predecessors(tx: Tx, schedule_ids: Collection[int]) -> dict[int, Predecessor
             runs.c.status,
             or_(runs.c.materialised.is_(False), has_untried(runs)).label("untried"),
         )
-        .where(runs.c.schedule_id.in_(schedule_ids), runs.c.finished_at.is_(None))
+        .where(is_one_of(runs.c.schedule_id, schedule_ids), runs.c.finished_at.is_(None))
         .order_by(runs.c.id)
     )
     found: dict[int, Predecessor] = {}
@@ -357,7 +372,7 @@ def claimed_run_id(tx: Tx, schedule_id: int) -> int | None:
     return found
 
 
-def _run(r: Row[Any]) -> Run:
+def _run(r: Row[Any], *, content: Snapshot | None = None) -> Run:
     return Run(
         id=r.id,
         schedule_id=r.schedule_id,
@@ -368,7 +383,7 @@ def _run(r: Row[Any]) -> Run:
         made_from=r.made_from,
         status=RunStatus(r.status),
         reason=r.reason,
-        content=_snapshot(r.campaign_id, r.content),
+        content=content or _snapshot(r.campaign_id, r.content),
         content_sha256=r.content_sha256,
         materialised=r.materialised,
         claimed_at=r.claimed_at,

@@ -7,11 +7,13 @@ from deciding an instant again; the floor keeps a new or resumed schedule from r
 from collections.abc import Collection, Iterable
 from datetime import date, datetime, timedelta
 
-from sqlalchemy import String, case, cast, func, or_, select, update
+from sqlalchemy import Integer, String, bindparam, case, cast, func, or_, select, update
 
 from delivery.model import Decision, SlotDecision, Standing
 from delivery.tables import slots, watermarks
 from storage.database import Tx, insert_into
+from storage.metadata import Instant
+from storage.prepared import Prepared, insert_unless_there
 
 # A new tzdata release may move a slot that was decided to the other side of the watermark: its key is known this long.
 _KEYS_KNOWN = timedelta(days=2)
@@ -82,13 +84,26 @@ def raise_floor(tx: Tx, schedule_id: int, floor: datetime) -> None:
     )
 
 
-def raise_watermark(tx: Tx, schedule_id: int, watermark: datetime) -> None:
-    """Say that the schedule is decided up to this instant; it never goes back here."""
-    tx.execute(
-        update(watermarks)
-        .where(watermarks.c.schedule_id == schedule_id, watermarks.c.watermark < watermark)
-        .values(watermark=watermark)
+_DECIDE = Prepared(
+    update(watermarks)
+    .where(watermarks.c.schedule_id == bindparam("the_schedule"))
+    .values(
+        watermark=case(
+            (watermarks.c.watermark < bindparam("until", type_=Instant), bindparam("until")),
+            else_=watermarks.c.watermark,
+        ),
+        claimed=watermarks.c.claimed + bindparam("claims", type_=Integer),
+        behind=True,
     )
+)
+
+
+def decide(tx: Tx, schedule_id: int, *, until: datetime, claims: int) -> None:
+    """Say that the schedule is decided up to this instant, with so many slots claimed; the store has yet to be told.
+
+    The watermark never goes back here.
+    """
+    _DECIDE.run(tx, {"the_schedule": schedule_id, "until": until, "claims": claims})
 
 
 def go_back(tx: Tx, now: datetime) -> None:
@@ -135,7 +150,9 @@ def behind(tx: Tx) -> set[int]:
 def mark_told(tx: Tx, schedule_ids: Collection[int]) -> None:
     """Say that the store knows what is decided about these."""
     tx.execute(
-        update(watermarks).where(watermarks.c.schedule_id.in_(schedule_ids)).values(behind=False)
+        update(watermarks)
+        .where(is_one_of(watermarks.c.schedule_id, schedule_ids))
+        .values(behind=False)
     )
 
 
@@ -148,6 +165,13 @@ def count_claim(tx: Tx, schedule_id: int) -> None:
     )
 
 
+_WRITE = Prepared(
+    insert_unless_there(slots).values(
+        {c.name: bindparam(c.name, type_=c.type) for c in slots.c if c is not slots.c.id}
+    )
+)
+
+
 def write(
     tx: Tx,
     schedule_id: int,
@@ -158,25 +182,24 @@ def write(
     now: datetime,
 ) -> bool:
     """Write a slot's row; return False where the key exists: it was decided before, and that stands."""
-    done = tx.execute(
-        insert_into(tx, slots)
-        .values(
-            schedule_id=schedule_id,
-            key=decision.key,
-            at=decision.at,
-            local=decision.local,
-            until=decision.until,
-            slots=decision.count,
-            decision=decision.decision,
-            reason=decision.reason,
-            whole_day=decision.whole_day,
-            run_id=run_id,
-            epoch=epoch,
-            decided_at=now,
-        )
-        .on_conflict_do_nothing()
+    met = _WRITE.run(
+        tx,
+        {
+            "schedule_id": schedule_id,
+            "key": decision.key,
+            "at": decision.at,
+            "local": decision.local,
+            "until": decision.until,
+            "slots": decision.count,
+            "decision": decision.decision,
+            "reason": decision.reason,
+            "whole_day": decision.whole_day,
+            "run_id": run_id,
+            "epoch": epoch,
+            "decided_at": now,
+        },
     )
-    return done.rowcount == 1
+    return met == 1
 
 
 def write_all(
@@ -193,13 +216,16 @@ def write_all(
         write(tx, schedule_id, decision, run_id=run_id, epoch=epoch, now=now)
 
 
+_ATTACH_RUN = Prepared(
+    update(slots)
+    .where(slots.c.schedule_id == bindparam("the_schedule"), slots.c.key == bindparam("its_key"))
+    .values(run_id=bindparam("its_run"))
+)
+
+
 def attach_run(tx: Tx, schedule_id: int, key: str, run_id: int) -> None:
     """Name the run of a slot that was claimed in this transaction."""
-    tx.execute(
-        update(slots)
-        .where(slots.c.schedule_id == schedule_id, slots.c.key == key)
-        .values(run_id=run_id)
-    )
+    _ATTACH_RUN.run(tx, {"the_schedule": schedule_id, "its_key": key, "its_run": run_id})
 
 
 def held(tx: Tx, schedule_id: int, *, through: datetime | None) -> list[tuple[int, datetime]]:

@@ -138,4 +138,6 @@ class Book:
             return replace(schedule, version=1)
         if schedule.id in self._edited_here:
             return raised(schedule, above=before.version)
+        if schedule.version == before.version:
+            return schedule
         return replace(schedule, version=before.version)

@@ -18,13 +18,13 @@ from foundation.errors import Conflict, FieldError, Invalid, NotFound, Stale, Un
 from foundation.log import log_for
 from scheduler.due import SKIPPED_BY_A_PERSON, as_row, next_undecided, undecided
 from scheduler.fields import ScheduleFields, check
+from scheduler.making import freeze, make_run
 from scheduler.model import Schedule, ScheduleType, Slot, Status
 from scheduler.parts import SchedulerParts
 from scheduler.recurrence import first_slot
 from scheduler.recurrence import upcoming as upcoming_slots
 from scheduler.standing import record_of, refreshed
 from scheduler.store import Book
-from scheduler.tick import make_run
 from storage.aliveness import current_epoch
 from storage.database import Tx
 
@@ -217,6 +217,7 @@ def run_now(parts: SchedulerParts, schedule_id: int, *, request_key: str | None)
             run_id = make_run(
                 tx,
                 schedule,
+                frozen=freeze(tx, schedule.campaign_id),
                 slot=now,
                 origin=Origin.RUN_NOW,
                 request_key=request_key,
@@ -426,6 +427,7 @@ def _send_missed(
     run_id = make_run(
         tx,
         schedule,
+        frozen=freeze(tx, schedule.campaign_id),
         slot=held[-1][1],
         origin=Origin.MISSED,
         request_key=None,

@@ -14,7 +14,6 @@ from scheduler.recurrence import (
     at_most_daily,
     count_between,
     latest_slots,
-    next_slot,
     slots_after,
     slots_between,
 )
@@ -251,12 +250,10 @@ _NOTHING = _Stretch((), 0)
 def _stretch(schedule: Schedule, standing: Standing, after: datetime, until: datetime) -> _Stretch:
     if until <= after:
         return _NOTHING
-    count = count_between(schedule, after, until, most=MOST_COUNTED)
-    if count > MOST_ROWS + 1:
-        first = next_slot(schedule, after)
-        assert first is not None
+    found = slots_between(schedule, after, until, limit=MOST_ROWS + 2)
+    if len(found) > MOST_ROWS + 1:
+        count = count_between(schedule, after, until, most=MOST_COUNTED)
         # Decided ones among so many are few, and stand as they are: their rows are written already.
-        return _Stretch((first, *latest_slots(schedule, after, until, limit=2)), count)
-    found = slots_between(schedule, after, until)
+        return _Stretch((found[0], *latest_slots(schedule, after, until, limit=2)), count)
     undecided = tuple(s for s in found if not is_decided(schedule, standing, s))
     return _Stretch(undecided, len(undecided))

@@ -5,19 +5,19 @@ between the two leaves a file that is behind, which the next tick brings up to d
 follows.
 """
 
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import replace
+import functools
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 
-from audience import store as audience_store
-from campaigns import store as campaign_store
 from delivery import ledger, reads, slots
-from delivery.ledger import NewRun
 from delivery.model import Decision, Origin, Run, Standing
-from foundation.errors import NotFound
 from foundation.log import log_for
 from scheduler.due import Verdict, as_row, decide, may_be_due, undecided
 from scheduler.edits import times_of
+from scheduler.making import Frozen, freeze, make_run
 from scheduler.model import CatchUp, Schedule, Slot
 from scheduler.parts import Agenda, SchedulerParts, scheduler_lock
 from scheduler.standing import Record, record_of, refreshed
@@ -29,6 +29,8 @@ from storage.installation import Installation
 log = log_for(__name__)
 
 _LONGEST_NOTE = 500
+# So many at once have a line each in the log; of more it says how many.
+_MOST_TOLD = 20
 
 
 def check_and_execute_scheduled_campaigns(parts: SchedulerParts) -> list[Run]:
@@ -48,16 +50,13 @@ def check_and_execute_scheduled_campaigns(parts: SchedulerParts) -> list[Run]:
     with scheduler_lock, parts.store.edit() as book:
         with parts.database.write(durable=True) as tx:
             ledger.must_lead(tx, epoch)
-            run_ids = _write_all(tx, _current(tx, book, verdicts, now), epoch=epoch, now=now)
+            written = _write_all(tx, _current(tx, book, verdicts, now), epoch=epoch, now=now)
             untold = reads.runs_untold(tx)
             behind = slots.behind(tx) | set(untold.values()) | book.edited
             failures = reads.failures(tx, untold)
             record = record_of(tx, set(book.schedules), now)
-            made = [reads.run(tx, run_id) for run_id in run_ids]
-        for run in made:
-            log.info(
-                "run claimed", run_id=run.id, schedule_id=run.schedule_id, slot=run.slot.isoformat()
-            )
+            made = reads.runs_of(tx, [w.run_id for w in written if w.run_id is not None])
+        _tell(written, made)
         _pause_failing(book, record, failures)
         _bring_up_to_date(book, record, set(book.schedules) if book.foreign else behind)
         book.refreshed()
@@ -68,7 +67,7 @@ def check_and_execute_scheduled_campaigns(parts: SchedulerParts) -> list[Run]:
             ledger.mark_told(tx, untold)
             slots.mark_told(tx, behind)
     parts.agenda.stamp = stamp
-    _plan_next_look(parts, current, now)
+    _plan_next_look(parts, current, record.standings, now)
     if made:
         parts.wake()
     return made
@@ -129,7 +128,7 @@ def _is_doubted(here: Installation, schedule: Schedule) -> bool:
 def _current(tx: Tx, book: Book, verdicts: Iterable[Verdict], now: datetime) -> list[Verdict]:
     """Leave out what changed since it was decided: it waits for the next tick."""
     verdicts = list(verdicts)
-    standings = slots.standings(tx, [v.schedule.id for v in verdicts], now)
+    standings = slots.standings(tx, {v.schedule.id for v in verdicts}, now)
     return [
         v
         for v in verdicts
@@ -138,16 +137,38 @@ def _current(tx: Tx, book: Book, verdicts: Iterable[Verdict], now: datetime) -> 
     ]
 
 
-def _write_all(tx: Tx, verdicts: Iterable[Verdict], *, epoch: int, now: datetime) -> list[int]:
-    """Write what was decided about each schedule; return the runs that were made.
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """What was decided about a schedule and is written; run_id is of the run that was made, if any."""
+
+    verdict: Verdict
+    run_id: int | None
+
+
+def _write_all(tx: Tx, verdicts: Sequence[Verdict], *, epoch: int, now: datetime) -> list[_Written]:
+    """Write what was decided about each schedule, and return what is written.
 
     What fails for one schedule is undone and logged, and the others go on; a database that can't be written stops all.
     """
-    run_ids = []
+    frozen = functools.cache(partial(freeze, tx))
+    write = partial(_write, tx, freeze=frozen, epoch=epoch, now=now)
+    try:
+        # A savepoint for each costs as much as what is written: only where one fails they are worth it.
+        with tx.begin_nested():
+            return [write(verdict) for verdict in verdicts]
+    except StoreFault:
+        raise
+    except Exception:
+        return list(_write_one_by_one(tx, verdicts, write))
+
+
+def _write_one_by_one(
+    tx: Tx, verdicts: Iterable[Verdict], write: Callable[[Verdict], _Written]
+) -> Iterator[_Written]:
     for verdict in verdicts:
         try:
             with tx.begin_nested():
-                run_id = _write(tx, verdict, epoch=epoch, now=now)
+                written = write(verdict)
         except StoreFault:
             raise
         except Exception:
@@ -155,12 +176,17 @@ def _write_all(tx: Tx, verdicts: Iterable[Verdict], *, epoch: int, now: datetime
                 "a slot could not be claimed, the others go on", schedule_id=verdict.schedule.id
             )
             continue
-        if run_id is not None:
-            run_ids.append(run_id)
-    return run_ids
+        yield written
 
 
-def _write(tx: Tx, verdict: Verdict, *, epoch: int, now: datetime) -> int | None:
+def _write(
+    tx: Tx,
+    verdict: Verdict,
+    *,
+    freeze: Callable[[int], Frozen],
+    epoch: int,
+    now: datetime,
+) -> _Written:
     """Write what was decided about one schedule: its slots' rows, the watermark, and the run if there is one."""
     schedule, slot = verdict.schedule, verdict.claim
     run_id = None
@@ -170,6 +196,7 @@ def _write(tx: Tx, verdict: Verdict, *, epoch: int, now: datetime) -> int | None
             run_id = make_run(
                 tx,
                 schedule,
+                frozen=freeze(schedule.campaign_id),
                 slot=slot.at,
                 origin=Origin.SLOT,
                 request_key=None,
@@ -178,61 +205,37 @@ def _write(tx: Tx, verdict: Verdict, *, epoch: int, now: datetime) -> int | None
                 now=now,
             )
             slots.attach_run(tx, schedule.id, slot.key, run_id)
-            slots.count_claim(tx, schedule.id)
     for decision in verdict.rows:
         merged = decision.decision == Decision.MERGED
         slots.write(
             tx, schedule.id, decision, run_id=run_id if merged else None, epoch=epoch, now=now
         )
+    claims = 0 if run_id is None else 1
+    slots.decide(tx, schedule.id, until=verdict.decided_until, claims=claims)
+    return _Written(verdict, run_id)
+
+
+def _tell(written: Sequence[_Written], made: Sequence[Run]) -> None:
+    """Log what was decided, once it is durable; of very many only how many there are."""
+    if len(made) > _MOST_TOLD:
+        log.info("runs claimed", runs=len(made), first_run_id=made[0].id, last_run_id=made[-1].id)
+    else:
+        for run in made:
+            log.info(
+                "run claimed", run_id=run.id, schedule_id=run.schedule_id, slot=run.slot.isoformat()
+            )
+    decided = [(w.verdict.schedule.id, row) for w in written for row in w.verdict.rows]
+    if len(decided) > _MOST_TOLD:
+        log.info("slots decided", **Counter(str(row.decision) for _, row in decided))
+        return
+    for schedule_id, row in decided:
         log.info(
             "slot decided",
-            schedule_id=schedule.id,
-            slot=decision.at.isoformat(),
-            decision=str(decision.decision),
-            reason=decision.reason,
+            schedule_id=schedule_id,
+            slot=row.at.isoformat(),
+            decision=str(row.decision),
+            reason=row.reason,
         )
-    slots.raise_watermark(tx, schedule.id, verdict.decided_until)
-    slots.mark_behind(tx, schedule.id)
-    return run_id
-
-
-def make_run(
-    tx: Tx,
-    schedule: Schedule,
-    *,
-    slot: datetime,
-    origin: Origin,
-    request_key: str | None,
-    waits_for: int | None,
-    epoch: int,
-    now: datetime,
-) -> int:
-    """Make a run of the schedule's campaign as it is now, content and audience frozen; return its id.
-
-    A campaign that is gone makes a run that has failed, with the reason.
-    """
-    try:
-        snapshot, reason = campaign_store.freeze(tx, schedule.campaign_id), None
-        ceiling = audience_store.highest_recipient_id(tx, snapshot.audience_ids)
-    except NotFound as error:
-        snapshot, reason, ceiling = None, f"could not be carried out: {error.message}", 0
-    return ledger.claim(
-        tx,
-        NewRun(
-            schedule_id=schedule.id,
-            campaign_id=schedule.campaign_id,
-            slot=slot,
-            zone=schedule.timezone,
-            origin=origin,
-            request_key=request_key,
-            snapshot=snapshot,
-            reason=reason,
-            recipient_ceiling=ceiling,
-            waits_for=waits_for,
-        ),
-        epoch=epoch,
-        now=now,
-    )
 
 
 def _pause_failing(book: Book, record: Record, failures: Mapping[int, str]) -> None:
@@ -261,11 +264,14 @@ def _bring_up_to_date(book: Book, record: Record, schedule_ids: Collection[int])
             book.put(fresh, edit=False)
 
 
-def _plan_next_look(parts: SchedulerParts, schedules: Iterable[Schedule], now: datetime) -> None:
+def _plan_next_look(
+    parts: SchedulerParts,
+    schedules: Iterable[Schedule],
+    standings: Mapping[int, Standing],
+    now: datetime,
+) -> None:
     """Remember when something is due next; say once of each slot that waits for the buffer that it does."""
     agenda = parts.agenda
-    with parts.database.read() as tx:
-        standings = slots.standings(tx, {s.id for s in schedules}, now)
     looks, waiting = [], set()
     known, agenda.slots = agenda.slots, {}
     for schedule in schedules:

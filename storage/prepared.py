@@ -1,11 +1,11 @@
-"""Statements that are carried out for every message: made into SQL once, and given to the driver directly."""
+"""Statements that are carried out for every message or slot: made into SQL once, and given to the driver directly."""
 
 from collections.abc import Callable
 from enum import Enum
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import String
+from sqlalchemy import String, Table
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.sql.dml import UpdateBase
 from sqlalchemy.types import TypeEngine
@@ -33,9 +33,22 @@ class Prepared:
 
         Raises what the statement raises through SQLAlchemy; KeyError where a parameter has no value.
         """
+        return run_directly(tx, self._sql, self._filled(values)).rowcount
+
+    def insert(self, tx: Tx, values: dict[str, Any]) -> int:
+        """Carry out an INSERT of one row as run() does; return the row's id."""
+        row_id = run_directly(tx, self._sql, self._filled(values)).lastrowid
+        assert row_id is not None
+        return row_id
+
+    def _filled(self, values: dict[str, Any]) -> list[Any]:
         given = self._constants | values
-        filled = [given[name] if turn is None else turn(given[name]) for name, turn in self._places]
-        return run_directly(tx, self._sql, filled).rowcount
+        return [given[name] if turn is None else turn(given[name]) for name, turn in self._places]
+
+
+def insert_unless_there(table: Table) -> sqlite.Insert:
+    """Return an INSERT, to be prepared, of all columns but those that get values here: what exists stands."""
+    return sqlite.insert(table).on_conflict_do_nothing()
 
 
 def _turn_of(its_type: TypeEngine[Any]) -> Callable[[Any], Any] | None:

@@ -89,7 +89,7 @@ def test_the_watermark_never_goes_back(tmp_path: Path) -> None:
         begin(b)
         for hours in (5, 2):
             with b.database.write(durable=True) as tx:
-                slots.raise_watermark(tx, 1, b.now + timedelta(hours=hours))
+                slots.decide(tx, 1, until=b.now + timedelta(hours=hours), claims=0)
 
         assert standing(b).watermark == b.now + timedelta(hours=5)
 
@@ -111,7 +111,7 @@ def test_keys_near_the_watermark_and_after_it_are_known(tmp_path: Path) -> None:
             write(b, a_decision(at))
         b.later(hours=1)
         with b.database.write(durable=True) as tx:
-            slots.raise_watermark(tx, 1, b.now)
+            slots.decide(tx, 1, until=b.now, claims=0)
 
         known = standing(b).keys
         assert known == {a_decision(at).key for at in days[1:]}
