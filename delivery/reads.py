@@ -137,7 +137,7 @@ def pasts(tx: Tx, schedule_ids: Collection[int]) -> dict[int, Past]:
             func.max(runs.c.id).label("newest"),
         )
         # One for the missing of an earlier run is no turn of its schedule.
-        .where(is_one_of(runs.c.schedule_id, schedule_ids), runs.c.origin != Origin.SEND_MISSING)
+        .where(runs.c.schedule_id.in_(schedule_ids), runs.c.origin != Origin.SEND_MISSING)
         .group_by(runs.c.schedule_id)
         .subquery()
     )
@@ -220,7 +220,7 @@ def predecessors(tx: Tx, schedule_ids: Collection[int]) -> dict[int, Predecessor
             runs.c.status,
             or_(runs.c.materialised.is_(False), has_untried(runs)).label("untried"),
         )
-        .where(is_one_of(runs.c.schedule_id, schedule_ids), runs.c.finished_at.is_(None))
+        .where(runs.c.schedule_id.in_(schedule_ids), runs.c.finished_at.is_(None))
         .order_by(runs.c.id)
     )
     found: dict[int, Predecessor] = {}

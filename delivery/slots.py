@@ -150,9 +150,7 @@ def behind(tx: Tx) -> set[int]:
 def mark_told(tx: Tx, schedule_ids: Collection[int]) -> None:
     """Say that the store knows what is decided about these."""
     tx.execute(
-        update(watermarks)
-        .where(is_one_of(watermarks.c.schedule_id, schedule_ids))
-        .values(behind=False)
+        update(watermarks).where(watermarks.c.schedule_id.in_(schedule_ids)).values(behind=False)
     )
 
 
