@@ -1,4 +1,4 @@
-"""Intents and outcomes of all connections, committed together by one writer, once in a turn of the event loop.
+"""Intents and outcomes of all connections, committed together by one writer, once in a few turns of the event loop.
 
 A connection waits for the commit that holds its intent before it gives the first byte of content to the socket. The
 commits are relaxed: they survive the death of this process; the next lease, or a second of quiet, makes them durable.
@@ -29,6 +29,8 @@ log = log_for(__name__)
 Note = Callable[[Tx], object]
 
 _AGAIN_SECONDS = 0.5
+# Replies that arrive while the first of them is dealt with share its commit: one turn reads them, the next hears them.
+_TURNS = 2
 # The event loop stands still for so long at most, and goes on for a while before the next try.
 _WAIT = timedelta(seconds=0.1)
 _BUSY_AGAIN_SECONDS = 0.05
@@ -138,6 +140,13 @@ class GroupCommit:
     def _plan(self) -> None:
         if not self._planned:
             self._planned = True
+            self._wait_turns(_TURNS)
+
+    def _wait_turns(self, turns: int) -> None:
+        """Flush after so many turns of the loop, none of which waits for anything."""
+        if turns:
+            self._loop.call_soon(self._wait_turns, turns - 1)
+        else:
             self._loop.call_soon(self._flush)
 
     def _flush(self) -> None:
