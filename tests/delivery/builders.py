@@ -38,6 +38,7 @@ from storage.sealed import SecretKey
 from storage.sequence import next_id
 from tests.builders import a_database
 from tests.fake_clock import FakeClock
+from tests.mail.scripted_server import Call, InTurn
 
 KEY = SecretKey(b"a key of the tests")
 BY = "ann@sendonce.test"
@@ -453,6 +454,23 @@ def run_through(b: Books, server: Any, *, people: int = 3, **changes: Any) -> in
     """Make a run that goes through an account at this server; changes are of the account."""
     account = b.account(**({"port": server.port} | changes))
     return b.running(people=people, account_ids=(account.id,))
+
+
+def greet_when_two_are_at_hand(b: Books, server: Any, run_id: int) -> None:
+    """Let the first connection open when a second mail is leased: so the first one's conversation looks ahead to it."""
+    greeting = server.script["banner"]
+    gate = Call(lambda: until_two_are_leased(b, run_id))
+    server.script["banner"] = InTurn([gate, *greeting], greeting)
+
+
+def until_two_are_leased(b: Books, run_id: int) -> None:
+    query = "SELECT count(*) FROM deliveries WHERE run_id = :id AND status = 'leased'"
+    until(lambda: b.raw(query, id=run_id)[0][0] >= 2)
+
+
+def travelled_along(server: Any) -> int:
+    """Return how many envelopes a scripted server has read together with the end of the content before."""
+    return sum(b"\r\n.\r\nMAIL" in read for read in server.reads)
 
 
 def everybody(people: int = 3) -> dict[str, int]:

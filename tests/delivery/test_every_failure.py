@@ -23,8 +23,10 @@ from tests.delivery.builders import (
     Books,
     books,
     everybody,
+    greet_when_two_are_at_hand,
     receivers,
     sending,
+    travelled_along,
     until,
     until_finished,
 )
@@ -194,14 +196,18 @@ LARGE = ("€" * 70 + "\n") * 14_000  # in base64 more than the loopback swallow
 
 
 class Case:
-    """A server that fails as the row says, and a run of three that goes through it."""
+    """A server that fails as the row says, and a run of three that goes through it.
 
-    def __init__(self, b: Books, scene: "Scene", row: Row) -> None:
+    ahead: it fails the second time, when the step is reached for the mail that was looked ahead to.
+    """
+
+    def __init__(self, b: Books, scene: "Scene", row: Row, *, ahead: bool = False) -> None:
         self.row = row
         self.server = ScriptedServer(row.script, tls=scene.tls)
         scene.servers.enter_context(self.server)
         script = self.server.script
-        script[row.step] = InTurn(row.actions, script[row.step])
+        usual = script[row.step]
+        script[row.step] = InTurn(*[usual] * ahead, row.actions, usual)
         fields = {"port": self.server.port, "max_connections": 1} | dict(row.account)
         self.account = b.account(**fields)
         text = LARGE if row.step == "content" else "Hi"
@@ -209,6 +215,8 @@ class Case:
         if row.hasty is not None:
             short = {row.hasty: timedelta(seconds=1)}
             scene.timeouts[self.server.port] = replace(QUICK, **short)
+        if ahead:
+            greet_when_two_are_at_hand(b, self.server, self.run_id)
 
 
 class Scene:
@@ -273,6 +281,82 @@ def test_whatever_a_server_does_has_one_meaning_and_is_told_in_its_words(tmp_pat
         at_fault = {case.account.id for case in there["account"]}
         assert set(rests) == at_fault
         assert {a.state for a in b.accounts()} == {State.OK}
+
+
+AHEAD_ACCOUNTS_FAULTS = (Row("MAIL", [b"550 5.7.1 not you\r\n"], "mail: 550 5.7.1 not you"),)
+AHEAD_PUT_OFF = (
+    Row("MAIL", [b"451 later\r\n"], "the server put it off: 451 later"),
+    Row("RCPT", [b"450 4.2.0 greylisted\r\n"], "the server put it off: 450 4.2.0 greylisted"),
+    Row("RCPT", [b"421 enough\r\n", HANG_UP], "the server put it off: 421 enough"),
+    Row("RCPT", [HANG_UP], f"the connection broke: {GONE}"),
+    Row("RCPT", [b"250 yes\r\n250 yes\r\n"], f"the connection broke: {WRONG_KIND}"),
+    Row("DATA", [RESET], f"the connection broke: {GONE}"),
+    Row("DATA", [SILENCE], f"the connection broke: {SILENT}", "data"),
+    Row(
+        "DATA",
+        [b"354 go ahead\r\n250 queued already\r\n", SILENCE],
+        "the connection broke: The server spoke before the end of the content",
+    ),
+    Row("end", [b"421 enough\r\n", HANG_UP], "the server put it off: 421 enough"),
+)
+AHEAD_FINAL = (
+    Row("MAIL", [b"552 5.3.4 too big\r\n"], "the server refused the message: 552 5.3.4 too big"),
+    Row("RCPT", [b"550 5.1.1 nobody\r\n"], "the server refused the recipient: 550 5.1.1 nobody"),
+    Row("DATA", [b"554 no\r\n"], "the server refused to take the message: 554 no"),
+    Row("end", [b"554 5.7.1 spam\r\n"], "the server refused the content: 554 5.7.1 spam"),
+)
+AHEAD_DOUBTS = (
+    Row("end", [HANG_UP], GONE),
+    Row("end", [RESET], GONE),
+    Row("end", [b"what?\r\n", HANG_UP], NOT_SMTP),
+    Row("end", [SILENCE], SILENT, "end"),
+)
+AHEAD_NOBODYS_FAULT = (
+    Row("MAIL", [b"421 too much\r\n", HANG_UP], ""),
+    Row("MAIL", [HANG_UP], ""),
+    Row("MAIL", [RESET], ""),
+    Row("MAIL", [b"mail?\r\n"], ""),
+    Row("MAIL", [SILENCE], "", "command"),
+)
+
+
+def test_the_mail_that_was_looked_ahead_to_fails_as_any_other(tmp_path: Path) -> None:
+    with books(tmp_path, SystemClock()) as b, ExitStack() as servers:
+        scene = Scene(tmp_path, servers)
+        b.note_rests()
+        note_what_is_put_off(b)
+
+        def there(rows: Sequence[Row]) -> list[Case]:
+            return [Case(b, scene, row, ahead=True) for row in rows]
+
+        accounts, put_offs = there(AHEAD_ACCOUNTS_FAULTS), there(AHEAD_PUT_OFF)
+        final, doubts = there(AHEAD_FINAL), there(AHEAD_DOUBTS)
+        nobody = there(AHEAD_NOBODYS_FAULT)
+        cases = [*accounts, *put_offs, *final, *doubts, *nobody]
+        with sending(b, connect=scene.connect):
+            for case in cases:
+                until_finished(b, case.run_id, seconds=40)
+
+        rests = b.rests()
+        assert set(rests) == {case.account.id for case in accounts}
+        for case in accounts:
+            assert told(rests[case.account.id], case)
+        for case in put_offs:
+            assert told(put_off(b, case), case)
+            assert outcome_of(b, case) == ({"sent": 3}, [1, 1, 2]), str(case.row)
+        for case in final:
+            failed = b.delivery(case.run_id, "p1@example.com")
+            assert told(f"{failed.reason}: {failed.smtp_code} {failed.smtp_reply}", case)
+            assert outcome_of(b, case) == ({"sent": 2, "failed": 1}, [1, 1, 1]), str(case.row)
+        for case in doubts:
+            doubt = b.delivery(case.run_id, "p1@example.com")
+            assert doubt.status == "in_doubt"
+            assert told(doubt.reason or "", case)
+            assert outcome_of(b, case) == ({"sent": 2, "in_doubt": 1}, [1, 1, 1]), str(case.row)
+        for case in [*accounts, *nobody]:
+            assert outcome_of(b, case) == ({"sent": 3}, [1, 1, 1]), str(case.row)
+            assert receivers(case.server.messages) == everybody(), str(case.row)
+        assert all(travelled_along(case.server) for case in cases)
 
 
 def told(words: str, case: Case) -> bool:
@@ -349,8 +433,7 @@ def test_an_account_whose_server_can_not_be_used_rests_and_no_try_is_counted(
             return await opening.connect(endpoint, QUICK, tls=trusts[account.port])
 
         with sending(b, connect=connect):
-            for _, account, _ in there:
-                until(lambda id_=account.id: b.account_by_id(id_).state == State.FAILING)
+            until(lambda: {b.account_by_id(a.id).state for _, a, _ in there} == {State.FAILING})
 
         for row, account, run_id in there:
             assert re.match(row.said, b.account_by_id(account.id).state_reason or ""), (
