@@ -9,7 +9,8 @@ from foundation.machine import clock_is_synchronised
 from scheduler.parts import SchedulerParts
 from scheduler.steady_clock import Found
 from storage import installation
-from storage.aliveness import newest_leader
+from storage.aliveness import Leader, newest_leader
+from storage.installation import Installation
 
 log = log_for(__name__)
 
@@ -18,9 +19,7 @@ def look_at_clock(parts: SchedulerParts) -> None:
     """Look whether the clock has jumped. The leader writes down what follows; every process looks for itself."""
     clock = parts.clock
     epoch = parts.epoch()
-    with parts.database.read() as tx:
-        here = installation.read(tx)
-        leader = newest_leader(tx) if epoch is None else None
+    here, leader = _what_is_told(parts, leads=epoch is not None)
     found = clock.look(
         accepts=here.clock_accepts,
         leaders=leader.heartbeat_at if leader else None,
@@ -38,6 +37,19 @@ def look_at_clock(parts: SchedulerParts) -> None:
         parts.agenda.goes_back = True
     if epoch is not None:
         _follow(parts, epoch, told_seconds=here.clock_step_seconds)
+
+
+def _what_is_told(parts: SchedulerParts, *, leads: bool) -> tuple[Installation, Leader | None]:
+    """Return what the database says about the clock and, to a process that stands by, about who leads."""
+    known = parts.agenda.installation
+    if leads and known is not None and parts.is_fresh(known[0]):
+        return known[1], None
+    seen = parts.look()
+    with parts.database.read() as tx:
+        here = installation.read(tx)
+        leader = None if leads else newest_leader(tx)
+    parts.agenda.installation = (seen, here)
+    return here, leader
 
 
 def _follow(parts: SchedulerParts, epoch: int, *, told_seconds: float | None) -> None:

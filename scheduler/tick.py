@@ -79,8 +79,14 @@ def _has_something_to_do(parts: SchedulerParts) -> bool:
         return True
     if agenda.look_at is not None and parts.clock.now() >= agenda.look_at:
         return True
+    if agenda.seen is not None and parts.is_fresh(agenda.seen):
+        return False
+    seen = parts.look()
     with parts.database.read() as tx:
-        return bool(reads.runs_untold(tx) or slots.behind(tx))
+        has_news = bool(reads.runs_untold(tx) or slots.behind(tx))
+    # News stay news until a tick has told them: one that fails must be repeated.
+    agenda.seen = None if has_news else seen
+    return has_news
 
 
 def _decide_all(

@@ -84,6 +84,7 @@ class Database:
     busy is how long a write waits for other writes. on_io_error is called, with a sentence, as soon as the disk has not
     done what it was told to: pages that were written may be lost then, and a second fsync may call them safe. Who sends
     ends the process there, so that the next start believes nothing of this one; if it returns, Unavailable is raised.
+    writes counts the transactions that this object has committed: while it stands still, its process changed nothing.
     """
 
     def __init__(
@@ -96,6 +97,7 @@ class Database:
         self.path = path
         self.busy = busy
         self._on_io_error = on_io_error
+        self.writes = 0
         self._hurries: list[object] = []  # a list, since its changes are never half done
         # Writers of one process queue here instead of polling for SQLite's lock.
         self._writers = threading.Lock()
@@ -146,6 +148,7 @@ class Database:
             )
             with _whole(tx):
                 yield tx
+            self.writes += 1  # one at a time: the turn is still ours
 
     @contextlib.contextmanager
     def hurried(self) -> Iterator[None]:

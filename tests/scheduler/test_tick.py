@@ -1,17 +1,21 @@
 """The tick: each slot of a schedule runs once, whatever happens between two steps."""
 
 import threading
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import event, text
+from structlog.testing import capture_logs
 
 from campaigns import store as campaign_store
-from delivery import ledger
-from delivery.model import RunStatus
+from delivery import ledger, slots
+from delivery.model import Run, RunStatus
+from foundation.errors import Unavailable
 from scheduler import desk
 from scheduler.model import CatchUp, Overlap, ScheduleType, Status
+from storage.database import Database
 from storage.disk import OsDisk
 from tests.scheduler.office import Office, an_office
 
@@ -474,6 +478,131 @@ def test_a_window_of_nothing_still_lets_slots_run_on_time(tmp_path: Path) -> Non
         made = office.tick()
 
         assert len(made) == 1
+
+
+def test_a_tick_with_nothing_to_do_leaves_the_database_alone(tmp_path: Path) -> None:
+    with an_office(tmp_path) as office:
+        office.schedule("2026-03-01T09:00")
+        office.tick()
+        office.tick()
+
+        assert _statements(office, office.tick) == []
+
+
+def test_what_this_process_writes_is_looked_at_with_the_next_tick(tmp_path: Path) -> None:
+    with an_office(tmp_path) as office:
+        schedule = office.schedule("2026-03-02T09:00", schedule_type=ScheduleType.ONCE)
+        office.at("2026-03-02T09:01")
+        (run,) = office.tick()
+        office.tick()
+        office.tick()
+
+        office.end(run)
+        office.tick()
+
+        assert office.entry(schedule)["status"] == "completed"
+
+
+def test_what_another_process_writes_is_looked_at_within_a_check_interval(tmp_path: Path) -> None:
+    with an_office(tmp_path, scheduler_check_interval="1") as office:
+        schedule = office.schedule("2026-03-02T09:00")
+        office.tick()
+        office.tick()
+        with Database(office.house.database.path).write(durable=True) as tx:
+            slots.begin(tx, 99, office.clock.now())
+            slots.mark_behind(tx, schedule.id)
+
+        before = _statements(office, office.tick)
+        office.clock.advance(seconds=1)
+        after = _statements(office, office.tick)
+
+        assert before == []
+        assert any("UPDATE watermarks" in statement for statement in after)
+
+
+def test_a_tick_that_fails_to_tell_the_file_looks_again(tmp_path: Path) -> None:
+    with an_office(tmp_path) as office:
+        schedule = office.schedule("2026-03-02T09:00", schedule_type=ScheduleType.ONCE)
+        office.at("2026-03-02T09:01")
+        (run,) = office.tick()
+        office.tick()
+        office.end(run)
+        edit = office.house.store.edit
+
+        def refuse() -> None:
+            raise Unavailable("the file can't be locked")
+
+        office.house.store.edit = refuse  # type: ignore[method-assign,assignment]
+        with pytest.raises(Unavailable):
+            office.tick()
+        office.house.store.edit = edit  # type: ignore[method-assign]
+        office.tick()
+
+        assert office.entry(schedule)["status"] == "completed"
+
+
+def test_slots_due_together_that_fail_one_by_one_are_told_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with an_office(tmp_path) as office:
+        sound = [
+            office.schedule(
+                "2026-03-02T08:10", schedule_type=ScheduleType.CUSTOM, repeat_interval=20
+            )
+            for _ in range(2)
+        ]
+        broken = office.schedule("2026-03-01T09:00")
+        import scheduler.tick as tick
+
+        make_run = tick.make_run
+
+        def raises(tx, schedule, **kwargs):  # type: ignore[no-untyped-def]
+            if schedule.id == broken.id:
+                raise ValueError
+            return make_run(tx, schedule, **kwargs)
+
+        monkeypatch.setattr(tick, "make_run", raises)
+        office.at("2026-03-02T09:01")
+        with capture_logs() as logs:
+            made = office.tick()
+
+        assert [r.schedule_id for r in made] == [s.id for s in sound]
+        assert [len(office.decided(s)) for s in sound] == [3, 3]
+        assert office.decided(broken) == []
+        told = [(entry["event"], entry["schedule_id"]) for entry in logs]
+        assert told.count(("slot decided", sound[0].id)) == 2
+        assert told.count(("run claimed", sound[0].id)) == 1
+        assert told.count(("a slot could not be claimed, the others go on", broken.id)) == 1
+
+
+def test_a_campaign_of_many_runs_is_frozen_once(tmp_path: Path) -> None:
+    with an_office(tmp_path) as office:
+        schedules = [office.schedule("2026-03-01T09:00") for _ in range(30)]
+        office.at("2026-03-02T09:01")
+        with capture_logs() as logs:
+            made: list[Run] = []
+            statements = _statements(office, lambda: made.extend(office.tick()))
+
+        assert [r.schedule_id for r in made] == [s.id for s in schedules]
+        assert len({r.content_sha256 for r in made}) == 1
+        assert sum("FROM campaigns" in statement for statement in statements) == 1
+        assert [entry["event"] for entry in logs] == ["runs claimed"]
+
+
+def _statements(office: Office, act: Callable[[], object]) -> list[str]:
+    """Return what the database was asked, past the driver's own BEGIN, while act was done."""
+    asked: list[str] = []
+    engine = office.house.database._engine
+
+    def note(connection, cursor, statement, *args):  # type: ignore[no-untyped-def]
+        asked.append(statement)
+
+    event.listen(engine, "before_cursor_execute", note)
+    try:
+        act()
+    finally:
+        event.remove(engine, "before_cursor_execute", note)
+    return asked
 
 
 class TestARunThatMostlyFailed:
