@@ -6,6 +6,7 @@ import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import select, text
 
 import assembly  # noqa: F401 - brings every table
@@ -65,3 +66,13 @@ def test_a_database_of_a_newer_program_is_refused_with_a_sentence(tmp_path: Path
 
     with pytest.raises(Unavailable, match="another version of Sendonce"):
         migrate(database)
+
+
+def test_each_migrations_file_is_named_for_what_it_holds() -> None:
+    scripts = ScriptDirectory.from_config(_config())
+
+    held = {script.revision: Path(script.path).name[:4] for script in scripts.walk_revisions()}
+
+    assert held
+    assert all(revision == name for revision, name in held.items())
+    assert scripts.get_current_head() == max(held)
