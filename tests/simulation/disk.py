@@ -64,6 +64,8 @@ class MachineDisk:
             else:
                 target.write_bytes(found)
         for path, older in self._older.items():
+            if not older:
+                continue
             found = dice.choice([path.read_bytes(), *older])
             older.clear()
             if found is None:
