@@ -27,7 +27,10 @@ WALL = "wall:"
 
 def standings(tx: Tx, schedule_ids: Collection[int], now: datetime) -> dict[int, Standing]:
     """Return how far each of these schedules has been decided; one that never was is left out."""
-    rows = [r for r in tx.execute(select(watermarks)) if r.schedule_id in schedule_ids]
+    of_all = select(
+        watermarks.c.schedule_id, watermarks.c.watermark, watermarks.c.floor, watermarks.c.claimed
+    )
+    rows = [row for row in tx.execute(of_all) if row[0] in schedule_ids]
     if not rows:
         return {}
     keys: dict[int, set[str]] = {}
@@ -55,16 +58,16 @@ def standings(tx: Tx, schedule_ids: Collection[int], now: datetime) -> dict[int,
         if FREED not in key:
             stretches.setdefault(schedule_id, set()).add((at, until))
     return {
-        r.schedule_id: Standing(
-            watermark=r.watermark,
-            floor=r.floor,
-            claimed=r.claimed,
-            keys=frozenset(keys.get(r.schedule_id, ())),
-            instants=frozenset(instants.get(r.schedule_id, ())),
-            stretches=frozenset(stretches.get(r.schedule_id, ())),
-            days=frozenset(days.get(r.schedule_id, ())),
+        schedule_id: Standing(
+            watermark=watermark,
+            floor=floor,
+            claimed=claimed,
+            keys=frozenset(keys.get(schedule_id, ())),
+            instants=frozenset(instants.get(schedule_id, ())),
+            stretches=frozenset(stretches.get(schedule_id, ())),
+            days=frozenset(days.get(schedule_id, ())),
         )
-        for r in rows
+        for schedule_id, watermark, floor, claimed in rows
     }
 
 

@@ -77,8 +77,7 @@ def decide(
     # A window shorter than the buffer would hold every slot there is: what was claimable only a moment ago is not late.
     grace = max(_LEAST_GRACE, min(window, _MOST_GRACE))
     late_until = min(until, now - max(window, buffer + grace))
-    late = _stretch(schedule, standing, after, late_until)
-    recent = _stretch(schedule, standing, max(after, late_until), until)
+    late, recent = _split(schedule, standing, after, late_until, until)
     if late.newest is None and recent.newest is None:
         return None
     newest = recent.newest or late.newest
@@ -245,6 +244,24 @@ class _Stretch:
 
 
 _NOTHING = _Stretch((), 0)
+
+
+def _split(
+    schedule: Schedule,
+    standing: Standing,
+    after: datetime,
+    late_until: datetime,
+    until: datetime,
+) -> tuple[_Stretch, _Stretch]:
+    """Return the undecided slots up to late_until, and those after it; found by one walk where they are few."""
+    found = slots_between(schedule, after, until, limit=MOST_ROWS + 2)
+    if len(found) > MOST_ROWS + 1:
+        late = _stretch(schedule, standing, after, late_until)
+        return late, _stretch(schedule, standing, max(after, late_until), until)
+    undecided = [s for s in found if not is_decided(schedule, standing, s)]
+    late_ones = tuple(s for s in undecided if s.at <= late_until)
+    recent_ones = tuple(undecided[len(late_ones) :])
+    return _Stretch(late_ones, len(late_ones)), _Stretch(recent_ones, len(recent_ones))
 
 
 def _stretch(schedule: Schedule, standing: Standing, after: datetime, until: datetime) -> _Stretch:
