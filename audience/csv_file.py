@@ -36,8 +36,9 @@ class CsvFile:
         self._bytes = path.open("rb")
         try:
             self._lines = _Lines(self._bytes, self.encoding)
-            self.delimiter = self._find_delimiter()
-            self._records = csv.reader(self._lines, delimiter=self.delimiter)
+            lines = iter(self._lines)
+            self.delimiter = self._find_delimiter(lines)
+            self._records = csv.reader(lines, delimiter=self.delimiter)
             self._first = self._find_first()
             self.has_header = _is_header(self._first[1]) if has_header is None else has_header
             heading = self._first[1] if self.has_header else [""] * len(self._first[1])
@@ -82,12 +83,12 @@ class CsvFile:
             ),
         )
 
-    def _find_delimiter(self) -> str:
+    def _find_delimiter(self, lines: Iterator[str]) -> str:
         """Look at the first line, and leave it to be read again unless it is Excel's "sep=;"."""
         first = self._lines.peek()
         says = re.fullmatch(r"sep=(.)\s*", first, re.IGNORECASE)
         if says is not None:
-            next(self._lines)
+            next(lines)
             return says[1]
         unquoted = re.sub(r'"[^"]*"', "", first)
         return max(_DELIMITERS, key=unquoted.count)
@@ -131,17 +132,24 @@ class CsvReader(CsvFile):
         """Go through the rows; row is the line on which each begins. Raises Invalid where the file can't be read on."""
         roles, width = self._roles, len(self._roles)
         email_at = roles.index("email")
+        name_at = roles.index("name") if "name" in roles else width
+        said = [(at, role[1:]) for at, role in enumerate(roles) if role.startswith("=")]
         for record in self.records():
             if isinstance(record, Rejected):
                 yield record
                 continue
             begins, cells = record
-            email = cells[email_at].strip() if email_at < len(cells) else ""
-            wrong = self._misfit(cells, begins, width)
-            if wrong is not None:
-                yield Rejected(row=begins, email=email[:320], reason=wrong)
-                continue
-            yield _recipient(begins, email, cells, roles)
+            if len(cells) != width or self._lines.number > begins:
+                wrong = self._misfit(cells, begins, width)
+                if wrong is not None:
+                    email = cells[email_at].strip() if email_at < len(cells) else ""
+                    yield Rejected(row=begins, email=email[:320], reason=wrong)
+                    continue
+            # What a short row lacks is empty, and so is the name where no column holds it.
+            cells = [cell.strip() for cell in cells] + [""] * (width + 1 - len(cells))
+            # An empty cell is an attribute that the recipient lacks.
+            attributes = {name: cell for at, name in said if (cell := cells[at])}
+            yield NewRecipient(begins, cells[email_at], cells[name_at], attributes)
 
     def _misfit(self, cells: Sequence[str], begins: int, width: int) -> str | None:
         if len(cells) > width and any(cell.strip() for cell in cells[width:]):
@@ -182,45 +190,28 @@ class _Lines:
 
     def peek(self) -> str:
         try:
-            self._peeked = self._read()
+            self._peeked = self._text.readline(MAX_LINE)
         except UnicodeError:
             raise _unreadable(1, self._text.encoding) from None
+        self._refuse_overlong(self._peeked)
         return self._peeked
 
-    def __iter__(self) -> "_Lines":
-        return self
+    def __iter__(self) -> Iterator[str]:
+        read = self._text.readline
+        while line := read(MAX_LINE) if self._peeked is None else self._peeked:
+            self._peeked = None
+            if len(line) >= MAX_LINE:
+                self._refuse_overlong(line)
+            self.number += 1
+            self.quotes += line.count('"')
+            yield line
 
-    def __next__(self) -> str:
-        line = self._peeked if self._peeked is not None else self._read()
-        self._peeked = None
-        if not line:
-            raise StopIteration
-        self.number += 1
-        self.quotes += line.count('"')
-        return line
-
-    def _read(self) -> str:
-        line = self._text.readline(MAX_LINE)
+    def _refuse_overlong(self, line: str) -> None:
         if len(line) == MAX_LINE:
             raise Invalid.field(
                 "file",
                 f"Line {self.number + 1} is longer than {MAX_LINE:,} characters. Is this a CSV file?",
             )
-        return line
-
-
-def _recipient(begins: int, email: str, cells: Sequence[str], roles: Sequence[str]) -> NewRecipient:
-    name = ""
-    attributes: dict[str, str] = {}
-    for role, cell in zip(roles, cells, strict=False):
-        # An empty cell is an attribute that the recipient lacks.
-        if not role or role == "email" or not (cell := cell.strip()):
-            continue
-        if role == "name":
-            name = cell
-        else:
-            attributes[role[1:]] = cell
-    return NewRecipient(row=begins, email=email, name=name, attributes=attributes)
 
 
 # Encodings

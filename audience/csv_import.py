@@ -16,9 +16,10 @@ from typing import Any
 
 from sqlalchemy import Row, insert, select, update
 
+from audience.checking import Checked, check
 from audience.csv_file import CsvReader, read_rows
 from audience.model import Added, Import, ImportStatus, NewRecipient, Rejected
-from audience.store import add_recipients, get_audience, would_add
+from audience.store import add_checked, get_audience, would_add
 from audience.suppressions import which_suppressed
 from audience.tables import import_rejections, imports
 from foundation.clock import Clock
@@ -189,7 +190,8 @@ def _import_all(
     rows = iter(reader)
     intake = _Intake(in_detail=in_detail)
     while not stopping.is_set() and (batch := list(islice(rows, BATCH))):
-        new = [row for row in batch if isinstance(row, NewRecipient)]
+        # Outside the transaction: others write meanwhile.
+        new = check([row for row in batch if isinstance(row, NewRecipient)])
         misfits = [row for row in batch if isinstance(row, Rejected)]
         while not stopping.is_set():
             # Not durable: the last transaction carries all of them to the disk before anybody is told.
@@ -223,21 +225,20 @@ class _Intake:
 
     def __init__(self, *, in_detail: bool) -> None:
         self._in_detail = in_detail
-        self._would_be_there: set[int] = set()
         self._came: set[int] = set()
 
     def take(
         self,
         tx: Tx,
         found: Import,
-        new: Sequence[NewRecipient],
+        new: Checked,
         misfits: Sequence[Rejected],
         now: datetime,
     ) -> _Taken:
         if found.dry_run:
-            outcome = would_add(tx, found.audience_id, new, self._would_be_there)
+            outcome = would_add(tx, found.audience_id, new, self._came)
         else:
-            outcome = add_recipients(tx, found.audience_id, new, now)
+            outcome = add_checked(tx, found.audience_id, new, now)
         _note_rejections(tx, found.id, [*misfits, *outcome.rejected])
         duplicates, suppressed = (
             self._details(tx, outcome) if self._in_detail or found.dry_run else (None, None)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,9 +31,11 @@ class Recipient:
     created_at: datetime
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewRecipient:
-    """A recipient as given; row is its place in what was given, counted from 1."""
+class NewRecipient(NamedTuple):
+    """A recipient as given; row is its place in what was given, counted from 1.
+
+    A tuple, since a file has a million of them: making a frozen dataclass takes three times as long.
+    """
 
     row: int
     email: str

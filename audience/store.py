@@ -1,43 +1,43 @@
 """Audiences and their recipients. The counter of an audience changes in the transaction that changes its recipients."""
 
-import math
-import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any
 
-import orjson
 from sqlalchemy import (
     ColumnElement,
     Row,
     Select,
     Text,
-    bindparam,
     delete,
     func,
     insert,
     or_,
     select,
+    type_coerce,
     union_all,
     update,
 )
 
+from audience.checking import (
+    CONTROL,
+    MAX_NAME,
+    Accepted,
+    Checked,
+    Known,
+    brought_up_to_date,
+    check,
+    is_unicode,
+)
 from audience.model import Added, Audience, NewRecipient, Recipient, Rejected
 from audience.tables import audiences, recipients
 from foundation.errors import Conflict, Invalid, NotFound, Stale
-from mail.address import normalise, normalise_fast
+from mail.address import normalise
 from storage.database import Refused, Tx, insert_into
+from storage.many import as_kept, insert_many, is_one_of
 
-MAX_NAME = 200
-MAX_ATTRIBUTES_BYTES = 16 * 1024
-MAX_DEPTH = 20
-_IN_LIST = 500
 _NAMED = 5
 _LAST_CHARACTER = "\U0010ffff"
-_T = TypeVar("_T")
-
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 def create_audience(tx: Tx, name: str, now: datetime) -> Audience:
@@ -136,9 +136,7 @@ def delete_audience(
 
 def missing(tx: Tx, ids: Sequence[int]) -> list[int]:
     """Return those of the ids that no audience has, in the order given."""
-    known: set[int] = set()
-    for some in _pieces(sorted(set(ids))):
-        known.update(tx.execute(select(audiences.c.id).where(audiences.c.id.in_(some))).scalars())
+    known = set(tx.scalars(select(audiences.c.id).where(is_one_of(audiences.c.id, ids))))
     return [audience_id for audience_id in ids if audience_id not in known]
 
 
@@ -152,28 +150,31 @@ def add_recipients(tx: Tx, audience_id: int, new: Sequence[NewRecipient], now: d
     there were, key by key. So does a second row with the same address. Each row counts as added, updated or rejected.
     Raises NotFound.
     """
+    return add_checked(tx, audience_id, check(new), now)
+
+
+def add_checked(tx: Tx, audience_id: int, new: Checked, now: datetime) -> Added:
+    """Do what add_recipients does with rows that were checked before the transaction began."""
     get_audience(tx, audience_id)
-    accepted, rejected = _sort_out(new)
-    there = _there(tx, audience_id, accepted)
-    rows, too_large = _brought_up_to_date(accepted, there)
+    there = _there(tx, audience_id, new.accepted)
+    rows, too_large = brought_up_to_date(new.accepted, there)
+    changed = [row for key, row in rows.items() if not ((t := there.get(key)) and t.is_as(row))]
+    _upsert(tx, audience_id, changed, now)
     added = len(rows.keys() - there.keys())
-    _upsert(tx, audience_id, list(rows.values()), now)
     _count(tx, audience_id, added)
-    return _added(added, accepted, rejected, too_large)
+    return _added(added, new, too_large)
 
 
-def would_add(tx: Tx, audience_id: int, new: Sequence[NewRecipient], seen: set[int]) -> Added:
-    """Say what add_recipients would do, without doing it.
+def would_add(tx: Tx, audience_id: int, new: Checked, seen: set[int]) -> Added:
+    """Say what add_checked would do, without doing it.
 
-    seen holds what earlier calls of the same dry run would have added, and is added to: a number for each address,
-    so a count may be off by one in ten million million; nothing is kept by it.
+    seen holds a number for each address that earlier calls of the same dry run were given, or would have added: a count
+    may be off by one in ten million million; nothing is kept by it.
     """
-    accepted, rejected = _sort_out(new)
-    there = _there(tx, audience_id, accepted)
-    rows, too_large = _brought_up_to_date(accepted, there)
+    there = _there(tx, audience_id, new.accepted)
+    rows, too_large = brought_up_to_date(new.accepted, there)
     fresh = {hash(key) for key in rows.keys() - there.keys()} - seen
-    seen |= fresh
-    return _added(len(fresh), accepted, rejected, too_large)
+    return _added(len(fresh), new, too_large)
 
 
 def list_recipients(
@@ -303,177 +304,37 @@ def count_people(tx: Tx, audience_ids: Sequence[int]) -> int:
     return found
 
 
-@dataclass(frozen=True, slots=True)
-class _Accepted:
-    row: int
-    email: str
-    address_key: str
-    name: str
-    attributes: Mapping[str, Any]
-    encoded: str
-
-
-@dataclass(frozen=True, slots=True)
-class _Known:
-    """What is kept of a recipient already."""
-
-    name: str
-    attributes: Mapping[str, Any]
-
-
-def _sort_out(new: Sequence[NewRecipient]) -> tuple[list[_Accepted], list[Rejected]]:
-    accepted: list[_Accepted] = []
-    rejected: list[Rejected] = []
-    for row in new:
-        checked = _checked(row)
-        if isinstance(checked, str):
-            rejected.append(Rejected(row=row.row, email=row.email[:320], reason=checked))
-        else:
-            accepted.append(checked)
-    return accepted, rejected
-
-
-def _checked(row: NewRecipient) -> _Accepted | str:
-    """Return the row as it is kept, or the reason why it is not."""
-    address = normalise_fast(row.email)
-    if isinstance(address, str):
-        return address
-    name = row.name.strip()
-    if len(name) > MAX_NAME:
-        return f"The name is longer than {MAX_NAME} characters."
-    if not name.isprintable() and _CONTROL.search(name):
-        return "The name holds a line break or another control character."
-    if not name.isascii() and not _is_unicode(name):
-        return "The name holds half a character (a lone surrogate)."
-    attributes = _encoded(row.attributes) if row.attributes else b"{}"
-    if isinstance(attributes, str):
-        return attributes
-    return _Accepted(
-        row.row, address.written, address.key, name, row.attributes, attributes.decode()
-    )
-
-
-def _added(
-    added: int,
-    accepted: Sequence[_Accepted],
-    rejected: Sequence[Rejected],
-    too_large: Sequence[Rejected],
-) -> Added:
+def _added(added: int, new: Checked, too_large: Sequence[Rejected]) -> Added:
     left_out = {row.row for row in too_large}
-    keys = tuple(row.address_key for row in accepted if row.row not in left_out)
-    in_order = tuple(sorted([*rejected, *too_large], key=lambda row: row.row))
+    keys = tuple(row.address_key for row in new.accepted if row.row not in left_out)
+    in_order = tuple(sorted([*new.rejected, *too_large], key=lambda row: row.row))
     return Added(added=added, updated=len(keys) - added, rejected=in_order, keys=keys)
 
 
-def _brought_up_to_date(
-    accepted: Sequence[_Accepted], there: Mapping[str, _Known]
-) -> tuple[dict[str, _Accepted], list[Rejected]]:
-    """Return the rows to write, by address key, and those that would make a recipient too large."""
-    rows: dict[str, _Accepted] = {}
-    too_large: list[Rejected] = []
-    for row in accepted:
-        before = rows.get(row.address_key) or there.get(row.address_key)
-        together = row if before is None else _over(before, row)
-        if isinstance(together, str):
-            too_large.append(Rejected(row=row.row, email=row.email, reason=together))
-        else:
-            rows[row.address_key] = together
-    return rows, too_large
-
-
-def _over(before: _Accepted | _Known, row: _Accepted) -> _Accepted | str:
-    """Return the row with what it does not say from before, or the reason why they can't be kept together."""
-    name = row.name or before.name
-    if not before.attributes:
-        return replace(row, name=name)
-    attributes = {**before.attributes, **row.attributes}
-    encoded = _encoded(attributes)
-    if isinstance(encoded, str):
-        return f"{encoded} That is with those the recipient has already."
-    return replace(row, name=name, attributes=attributes, encoded=encoded.decode())
-
-
-def _encoded(attributes: Mapping[str, Any]) -> bytes | str:
-    """Return the attributes as JSON, or the reason why they can't be kept."""
-    attributes = dict(attributes)
-    wrong = _wrong_inside(attributes)
-    if wrong is not None:
-        return wrong
-    try:
-        encoded = orjson.dumps(attributes)
-    except TypeError as error:  # half a character, an integer of more than 64 bits
-        return f"The attributes can't be kept as JSON: {error}."
-    if len(encoded) > MAX_ATTRIBUTES_BYTES:
-        return (
-            f"The attributes take {len(encoded):,} bytes as JSON;"
-            f" at most {MAX_ATTRIBUTES_BYTES:,} are kept."
-        )
-    return encoded
-
-
-def _wrong_inside(attributes: dict[str, Any]) -> str | None:
-    level: list[Any] = [attributes]
-    for _ in range(MAX_DEPTH):
-        inner: list[Any] = []
-        for group in level:
-            for value in group.values() if isinstance(group, dict) else group:
-                if isinstance(value, str):
-                    continue
-                if isinstance(value, dict | list | tuple):
-                    inner.append(value)
-                elif isinstance(value, float) and not math.isfinite(value):
-                    return "The attributes hold a number that JSON has not (NaN or infinity)."
-        if not inner:
-            return None
-        level = inner
-    return f"The attributes are nested deeper than {MAX_DEPTH} levels."
-
-
-def _is_unicode(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _there(tx: Tx, audience_id: int, rows: Sequence[_Accepted]) -> dict[str, _Known]:
+def _there(tx: Tx, audience_id: int, rows: Sequence[Accepted]) -> dict[str, Known]:
     """Return what is kept already of those of the rows that are in the audience, by address key."""
     c = recipients.c
-    there: dict[str, _Known] = {}
-    for keys in _pieces(list({row.address_key for row in rows})):
-        query = select(c.address_key, c.name, c.attributes).where(
-            c.audience_id == audience_id, c.address_key.in_(keys)
-        )
-        there |= {key: _Known(name, attributes) for key, name, attributes in tx.execute(query)}
-    return there
+    # Text: what is not changed need not be read.
+    query = select(c.address_key, c.email, c.name, type_coerce(c.attributes, Text)).where(
+        c.audience_id == audience_id, is_one_of(c.address_key, [row.address_key for row in rows])
+    )
+    return {key: Known(*kept) for key, *kept in tx.execute(query)}
 
 
-def _upsert(tx: Tx, audience_id: int, rows: Sequence[_Accepted], now: datetime) -> None:
+def _upsert(tx: Tx, audience_id: int, rows: Sequence[Accepted], now: datetime) -> None:
     if not rows:
         return
-    statement = insert_into(tx, recipients).values(
-        audience_id=bindparam("audience"),
-        # Text: it is JSON already.
-        attributes=bindparam("attributes", type_=Text),
-    )
+    statement = insert_into(tx, recipients)
     statement = statement.on_conflict_do_update(
         index_elements=[recipients.c.audience_id, recipients.c.address_key],
         set_={name: statement.excluded[name] for name in ("email", "name", "attributes")},
     )
-    tx.execute(
+    created_at = as_kept(tx, recipients.c.created_at, now)
+    insert_many(
+        tx,
         statement,
-        [
-            {
-                "audience": audience_id,
-                "created_at": now,
-                "email": row.email,
-                "address_key": row.address_key,
-                "name": row.name,
-                "attributes": row.encoded,
-            }
-            for row in rows
-        ],
+        ("audience_id", "email", "address_key", "name", "attributes", "created_at"),
+        [(audience_id, r.email, r.address_key, r.name, r.encoded, created_at) for r in rows],
     )
 
 
@@ -495,17 +356,13 @@ def _first(tx: Tx, query: Select[Any]) -> Recipient | None:
     return None if row is None else _recipient(row)
 
 
-def _pieces(items: Sequence[_T]) -> Iterator[Sequence[_T]]:
-    return (items[start : start + _IN_LIST] for start in range(0, len(items), _IN_LIST))
-
-
 def _checked_name(name: str) -> str:
     name = name.strip()
     if not name:
         raise Invalid.field("name", "is empty. Give the audience a name.")
     if len(name) > MAX_NAME:
         raise Invalid.field("name", f"is longer than {MAX_NAME} characters. Shorten it.")
-    if _CONTROL.search(name) or not _is_unicode(name):
+    if CONTROL.search(name) or not is_unicode(name):
         raise Invalid.field("name", "holds a line break or another control character.")
     return name
 

@@ -11,8 +11,7 @@ from audience.tables import recipients, suppressions
 from foundation.errors import NotFound
 from mail.address import normalise, normalise_fast
 from storage.database import Tx, insert_into
-
-_IN_LIST = 500
+from storage.many import is_one_of
 
 
 def add(tx: Tx, email: str, reason: SuppressionReason, now: datetime) -> Suppression:
@@ -100,12 +99,11 @@ def is_suppressed(tx: Tx, address_key: str) -> bool:
 
 def which_suppressed(tx: Tx, keys: Sequence[str]) -> dict[str, SuppressionReason]:
     """Return those of the address keys that get nothing, with the reason."""
-    found: dict[str, SuppressionReason] = {}
-    for start in range(0, len(keys), _IN_LIST):
-        some = suppressions.c.address_key.in_(keys[start : start + _IN_LIST])
-        query = select(suppressions.c.address_key, suppressions.c.reason).where(some)
-        found |= {key: SuppressionReason(reason) for key, reason in tx.execute(query)}
-    return found
+    if not keys:
+        return {}
+    query = select(suppressions.c.address_key, suppressions.c.reason)
+    rows = tx.execute(query.where(is_one_of(suppressions.c.address_key, keys)))
+    return {key: SuppressionReason(reason) for key, reason in rows}
 
 
 def count_suppressed(tx: Tx, audience_ids: Sequence[int]) -> int:

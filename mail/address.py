@@ -6,8 +6,8 @@ network: whether an address can be reached is for the mail server to say.
 
 import re
 import unicodedata
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 from email_validator import (
     SPECIAL_USE_DOMAIN_NAMES,
@@ -33,11 +33,11 @@ _PLAIN_DOMAIN = re.compile(rf"(?:{_PLAIN_LABEL}\.)+(?=[^.]*[A-Za-z]\Z){_PLAIN_LA
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
+class Address(NamedTuple):
     """One e-mail address. written is where mail goes, key is what makes two spellings one person.
 
-    domain is in its ASCII form (RFC 5890), in lower case; local is as it was written.
+    domain is in its ASCII form (RFC 5890), in lower case; local is as it was written. A tuple, since an import makes a
+    million of them, in a third of the time that a frozen dataclass takes.
     """
 
     written: str

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from sqlalchemy import event, func, select
 
 from audience import store, suppressions
+from audience.checking import check
 from audience.model import SuppressionReason
 from audience.tables import recipients
 from foundation.errors import Conflict, Invalid, NotFound, Stale
@@ -157,7 +158,7 @@ def test_a_row_that_would_make_a_recipient_too_large_is_rejected(tx: Tx) -> None
         a_row("nil", row=3),
     ]
 
-    tried = store.would_add(tx, made.id, rows, set())
+    tried = store.would_add(tx, made.id, check(rows), set())
     added = store.add_recipients(tx, made.id, rows, NOON)
 
     assert tried == added
@@ -347,7 +348,7 @@ def test_the_counter_is_always_the_number_of_rows(tx: Tx, calls: list[list[str]]
     made = an_audience(tx)
     for emails in calls:
         dry = store.would_add(
-            tx, made.id, [a_row(email, row=at) for at, email in enumerate(emails)], set()
+            tx, made.id, check([a_row(email, row=at) for at, email in enumerate(emails)]), set()
         )
         real = add(tx, made.id, emails)
         assert (dry.added, dry.updated, len(dry.rejected)) == (
