@@ -51,6 +51,7 @@ from delivery.tables import (
 from delivery.tally import Tally
 from storage.aliveness import current_epoch
 from storage.database import Tx, insert_into
+from storage.many import is_one_of
 from storage.prepared import Prepared
 
 SKIPPED_AT_ONCE = 10_000
@@ -418,7 +419,7 @@ def finish(tx: Tx, run_id: int, now: datetime) -> bool:
 
 def mark_told(tx: Tx, run_ids: Collection[int]) -> None:
     """Say that the ends of these runs have reached the schedule store."""
-    tx.execute(update(runs).where(runs.c.id.in_(run_ids)).values(told=True))
+    tx.execute(update(runs).where(is_one_of(runs.c.id, run_ids)).values(told=True))
 
 
 def free_request_key(tx: Tx, run_id: int) -> None:

@@ -35,6 +35,7 @@ from delivery.tables import (
 )
 from foundation.errors import NotFound
 from storage.database import Tx
+from storage.many import is_one_of
 
 
 def run(tx: Tx, run_id: int) -> Run:
@@ -54,7 +55,9 @@ def runs_of(tx: Tx, run_ids: Collection[int]) -> list[Run]:
     content = functools.cache(lambda id_, text: _snapshot(id_, orjson.loads(text)))
     return [
         _run(r, content=content(r.campaign_id, r.content))
-        for r in tx.execute(select(*columns).where(runs.c.id.in_(run_ids)).order_by(runs.c.id))
+        for r in tx.execute(
+            select(*columns).where(is_one_of(runs.c.id, run_ids)).order_by(runs.c.id)
+        )
     ]
 
 
@@ -137,7 +140,7 @@ def pasts(tx: Tx, schedule_ids: Collection[int]) -> dict[int, Past]:
             func.max(runs.c.id).label("newest"),
         )
         # One for the missing of an earlier run is no turn of its schedule.
-        .where(runs.c.schedule_id.in_(schedule_ids), runs.c.origin != Origin.SEND_MISSING)
+        .where(is_one_of(runs.c.schedule_id, schedule_ids), runs.c.origin != Origin.SEND_MISSING)
         .group_by(runs.c.schedule_id)
         .subquery()
     )
@@ -171,7 +174,7 @@ def failures(tx: Tx, run_ids: Collection[int]) -> dict[int, str]:
         runs.c.failed,
         tried.label("tried"),
     ).where(
-        runs.c.id.in_(run_ids),
+        is_one_of(runs.c.id, run_ids),
         runs.c.status.in_([RunStatus.COMPLETED, RunStatus.FAILED]),
         runs.c.origin != Origin.SEND_MISSING,
         ~was_reopened,
@@ -220,7 +223,7 @@ def predecessors(tx: Tx, schedule_ids: Collection[int]) -> dict[int, Predecessor
             runs.c.status,
             or_(runs.c.materialised.is_(False), has_untried(runs)).label("untried"),
         )
-        .where(runs.c.schedule_id.in_(schedule_ids), runs.c.finished_at.is_(None))
+        .where(is_one_of(runs.c.schedule_id, schedule_ids), runs.c.finished_at.is_(None))
         .order_by(runs.c.id)
     )
     found: dict[int, Predecessor] = {}

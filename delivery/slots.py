@@ -10,8 +10,9 @@ from datetime import date, datetime, timedelta
 from sqlalchemy import Integer, String, bindparam, case, cast, func, or_, select, update
 
 from delivery.model import Decision, SlotDecision, Standing
-from delivery.tables import slots, watermarks
+from delivery.tables import is_behind, slots, watermarks
 from storage.database import Tx, insert_into
+from storage.many import is_one_of
 from storage.metadata import Instant
 from storage.prepared import Prepared, insert_unless_there
 
@@ -146,14 +147,16 @@ def mark_behind(tx: Tx, schedule_id: int) -> None:
 
 def behind(tx: Tx) -> set[int]:
     """Return the schedules that the store has yet to be told about."""
-    query = select(watermarks.c.schedule_id).where(watermarks.c.behind.is_(True))
+    query = select(watermarks.c.schedule_id).where(is_behind)
     return set(tx.execute(query).scalars())
 
 
 def mark_told(tx: Tx, schedule_ids: Collection[int]) -> None:
     """Say that the store knows what is decided about these."""
     tx.execute(
-        update(watermarks).where(watermarks.c.schedule_id.in_(schedule_ids)).values(behind=False)
+        update(watermarks)
+        .where(is_one_of(watermarks.c.schedule_id, schedule_ids))
+        .values(behind=False)
     )
 
 
