@@ -253,15 +253,15 @@ class SmtpTransport:
         last_block = max(0, len(content) - 1) // BLOCK_BYTES * BLOCK_BYTES
         for start in range(0, last_block, BLOCK_BYTES):
             await wire.catch_up()
-            if wire.talk.over is not None:
-                return Broken(stage=Stage.CONTENT, detail=wire.talk.over)
+            if not wire.open:
+                return _cut(wire)
             wire.write(content[start : start + BLOCK_BYTES])
             await wire.drain(self._timeouts.block)
         ahead = self._look(look_ahead)
         await wire.catch_up()
-        if wire.talk.over is not None:
-            return Broken(stage=Stage.CONTENT, detail=wire.talk.over)
-        # From this call on a break is a doubt. Nothing may be awaited between the look at talk.over and the write.
+        if not wire.open:
+            return _cut(wire)
+        # From this call on a break is a doubt. Nothing may be awaited between the look at the wire and the write.
         answer = await wire.end_content(
             content[last_block:], self._timeouts.end, ahead.questions if ahead else ()
         )
@@ -292,6 +292,12 @@ class SmtpTransport:
         answer = await self._wire.ask_aside(Stage.MAIL, smtp.RSET, self._timeouts.reset)
         if isinstance(answer, Broken) or answer.code >= 300:
             self.abort()
+
+
+def _cut(wire: Wire) -> Broken:
+    """Say that the content did not get to its end: what is written to a connection that is closing goes nowhere."""
+    detail = wire.talk.over or "The connection broke."
+    return Broken(stage=Stage.CONTENT, detail=detail)
 
 
 def _has_closed(answer: Reply | Broken) -> bool:
