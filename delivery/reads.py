@@ -1,13 +1,11 @@
 """What the ledger says: runs, deliveries, slots, for pages, reports and the scheduler. Reads only."""
 
-import functools
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
-import orjson
-from sqlalchemy import ColumnElement, Row, Text, case, exists, func, or_, select, type_coerce
+from sqlalchemy import Row, case, exists, func, or_, select
 
 from campaigns.model import InDoubtRule, Snapshot
 from delivery.decisions import BY_RULE, Action
@@ -44,21 +42,6 @@ def run(tx: Tx, run_id: int) -> Run:
     if row is None:
         raise NotFound(f"There is no run {run_id}.")
     return _run(row)
-
-
-def runs_of(tx: Tx, run_ids: Collection[int]) -> list[Run]:
-    """Return these runs, however many, oldest first."""
-    columns: list[ColumnElement[Any]] = [
-        type_coerce(c, Text).label("content") if c is runs.c.content else c for c in runs.c
-    ]
-    # Many have one content, which is large: it is read once.
-    content = functools.cache(lambda id_, text: _snapshot(id_, orjson.loads(text)))
-    return [
-        _run(r, content=content(r.campaign_id, r.content))
-        for r in tx.execute(
-            select(*columns).where(is_one_of(runs.c.id, run_ids)).order_by(runs.c.id)
-        )
-    ]
 
 
 def list_runs(
@@ -254,6 +237,13 @@ def being_materialised(tx: Tx, audience_id: int) -> int | None:
     return found
 
 
+def is_sending(tx: Tx) -> bool:
+    """Say whether any run is being made or sent."""
+    under_way = runs.c.status.in_([RunStatus.CLAIMED, RunStatus.RUNNING])
+    query = select(runs.c.id).where(runs.c.finished_at.is_(None), under_way).limit(1)
+    return tx.execute(query).first() is not None
+
+
 def needing_account(tx: Tx, account_id: int) -> int | None:
     """Return an unfinished run that sends through this account."""
     return next((r.id for r in unfinished(tx) if account_id in r.content.account_ids), None)
@@ -375,7 +365,7 @@ def claimed_run_id(tx: Tx, schedule_id: int) -> int | None:
     return found
 
 
-def _run(r: Row[Any], *, content: Snapshot | None = None) -> Run:
+def _run(r: Row[Any]) -> Run:
     return Run(
         id=r.id,
         schedule_id=r.schedule_id,
@@ -386,7 +376,7 @@ def _run(r: Row[Any], *, content: Snapshot | None = None) -> Run:
         made_from=r.made_from,
         status=RunStatus(r.status),
         reason=r.reason,
-        content=content or _snapshot(r.campaign_id, r.content),
+        content=_snapshot(r.campaign_id, r.content),
         content_sha256=r.content_sha256,
         materialised=r.materialised,
         claimed_at=r.claimed_at,

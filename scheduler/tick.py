@@ -13,7 +13,7 @@ from datetime import datetime
 from functools import partial
 
 from delivery import ledger, reads, slots
-from delivery.model import Decision, Origin, Run, Standing
+from delivery.model import Decision, Origin, Standing
 from foundation.log import log_for
 from scheduler.due import Verdict, as_row, decide, may_be_due, undecided
 from scheduler.edits import times_of
@@ -33,8 +33,8 @@ _LONGEST_NOTE = 500
 _MOST_TOLD = 20
 
 
-def check_and_execute_scheduled_campaigns(parts: SchedulerParts) -> list[Run]:
-    """Run one tick and return the runs it has made; nothing is sent here.
+def check_and_execute_scheduled_campaigns(parts: SchedulerParts) -> list[int]:
+    """Run one tick and return the ids of the runs it has made; nothing is sent here.
 
     Only the leader claims: in any other process it does nothing; nor is anything decided while the clock is doubted.
     Reads nothing and takes no lock while the file has not changed, nothing is due and no run has ended. A schedule that
@@ -55,7 +55,7 @@ def check_and_execute_scheduled_campaigns(parts: SchedulerParts) -> list[Run]:
             behind = slots.behind(tx) | set(untold.values()) | book.edited
             failures = reads.failures(tx, untold)
             record = record_of(tx, set(book.schedules), now)
-            made = reads.runs_of(tx, [w.run_id for w in written if w.run_id is not None])
+        made = [w for w in written if w.run_id is not None]
         _tell(written, made)
         _pause_failing(book, record, failures)
         _bring_up_to_date(book, record, set(book.schedules) if book.foreign else behind)
@@ -70,7 +70,7 @@ def check_and_execute_scheduled_campaigns(parts: SchedulerParts) -> list[Run]:
     _plan_next_look(parts, current, record.standings, now)
     if made:
         parts.wake()
-    return made
+    return [w.run_id for w in made if w.run_id is not None]
 
 
 def _has_something_to_do(parts: SchedulerParts) -> bool:
@@ -221,14 +221,17 @@ def _write(
     return _Written(verdict, run_id)
 
 
-def _tell(written: Sequence[_Written], made: Sequence[Run]) -> None:
+def _tell(written: Sequence[_Written], made: Sequence[_Written]) -> None:
     """Log what was decided, once it is durable; of very many only how many there are."""
     if len(made) > _MOST_TOLD:
-        log.info("runs claimed", runs=len(made), first_run_id=made[0].id, last_run_id=made[-1].id)
+        first, last = made[0].run_id, made[-1].run_id
+        log.info("runs claimed", runs=len(made), first_run_id=first, last_run_id=last)
     else:
-        for run in made:
+        for w in made:
+            schedule, slot = w.verdict.schedule, w.verdict.claim
+            assert slot is not None
             log.info(
-                "run claimed", run_id=run.id, schedule_id=run.schedule_id, slot=run.slot.isoformat()
+                "run claimed", run_id=w.run_id, schedule_id=schedule.id, slot=slot.at.isoformat()
             )
     decided = [(w.verdict.schedule.id, row) for w in written for row in w.verdict.rows]
     if len(decided) > _MOST_TOLD:

@@ -50,7 +50,9 @@ class Office:
         self.house.leader._epoch = epoch
 
     def tick(self) -> list[Run]:
-        return check_and_execute_scheduled_campaigns(self.house.scheduler)
+        made = check_and_execute_scheduled_campaigns(self.house.scheduler)
+        with self.house.database.read() as tx:
+            return [reads.run(tx, run_id) for run_id in made]
 
     def schedule(self, local: str, zone: str = "Europe/Berlin", **changes: Any) -> Schedule:
         """Make a schedule through the desk: daily at the local time unless said otherwise."""
