@@ -6,7 +6,7 @@ third of a frozen dataclass's time.
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -52,20 +52,28 @@ class Known(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checked:
-    """Rows that can be kept, and those that can't."""
+    """Rows that can be kept, and those that can't; false when there are none at all."""
 
     accepted: Sequence[Accepted]
     rejected: Sequence[Rejected]
 
+    def __bool__(self) -> bool:
+        return bool(self.accepted or self.rejected)
 
-def check(new: Sequence[NewRecipient]) -> Checked:
-    """Say of each row how it is kept, or why it is not."""
+
+def check(new: Iterable[NewRecipient | Rejected]) -> Checked:
+    """Say of each row how it is kept, or why it is not; what was rejected before stays so.
+
+    Give rows as they are made, and not in a list: what lives only for a moment costs the garbage collector nothing.
+    """
     accepted: list[Accepted] = []
     rejected: list[Rejected] = []
     for row in new:
-        checked = _checked(row)
+        checked = row if isinstance(row, Rejected) else _checked(row)
         if isinstance(checked, str):
             rejected.append(Rejected(row=row.row, email=row.email[:320], reason=checked))
+        elif isinstance(checked, Rejected):
+            rejected.append(checked)
         else:
             accepted.append(checked)
     return Checked(accepted=accepted, rejected=rejected)
@@ -129,7 +137,7 @@ def _over(before: Accepted | Known, row: Accepted) -> Accepted | str:
 
 def _encoded(attributes: Mapping[str, Any]) -> bytes | str:
     """Return the attributes as JSON, or the reason why they can't be kept."""
-    attributes = dict(attributes)
+    attributes = attributes if type(attributes) is dict else dict(attributes)
     wrong = _wrong_inside(attributes)
     if wrong is not None:
         return wrong

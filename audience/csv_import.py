@@ -18,7 +18,7 @@ from sqlalchemy import Row, insert, select, update
 
 from audience.checking import Checked, check
 from audience.csv_file import CsvReader, read_rows
-from audience.model import Added, Import, ImportStatus, NewRecipient, Rejected
+from audience.model import Added, Import, ImportStatus, Rejected
 from audience.store import add_checked, get_audience, would_add
 from audience.suppressions import which_suppressed
 from audience.tables import import_rejections, imports
@@ -27,6 +27,7 @@ from foundation.errors import Invalid, NotFound, SendonceError
 from storage.database import Database, Tx
 
 BATCH = 5_000
+LARGE_BATCH = 20_000
 _RETRY = timedelta(seconds=0.2)
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
@@ -93,21 +94,31 @@ def run_import(
     in_detail: bool = False,
     stopping: threading.Event | None = None,
     must_wait: Callable[[Tx], bool] = lambda tx: False,
+    is_sending: Callable[[Tx], bool] = lambda tx: False,
     on_progress: Callable[[Import], None] = lambda found: None,
 ) -> Import:
     """Bring the file's rows into the audience, or for a dry run count what would come of it.
 
     in_detail also counts duplicates and suppressed people, for which it keeps a number for each address in memory; a
     dry run always does. must_wait is asked in each batch's transaction: true while a run's audience is being
-    materialised. Returns the import as it ended: completed; or failed with a sentence in detail, when the file can't
-    be read on or stopping was set. What was imported until then stays. Raises NotFound when the audience, and the
-    import with it, was deleted.
+    materialised. is_sending is asked there too: while it is true, batches are small, so that sending waits for a moment
+    only. Returns the import as it ended: completed; or failed with a sentence in detail, when the file can't be read on
+    or stopping was set. What was imported until then stays. Raises NotFound when the audience, and the import with it,
+    was deleted.
     """
     stopping = stopping or threading.Event()
     try:
         with closing(read_rows(path, mapping, has_header=has_header)) as reader:
             detail = _import_all(
-                database, import_id, reader, clock, in_detail, stopping, must_wait, on_progress
+                database,
+                import_id,
+                reader,
+                clock,
+                in_detail,
+                stopping,
+                must_wait,
+                is_sending,
+                on_progress,
             )
     except SendonceError as error:
         message = error.errors[0].message if isinstance(error, Invalid) else error.message
@@ -185,21 +196,22 @@ def _import_all(
     in_detail: bool,
     stopping: threading.Event,
     must_wait: Callable[[Tx], bool],
+    is_sending: Callable[[Tx], bool],
     on_progress: Callable[[Import], None],
 ) -> str | None:
     rows = iter(reader)
     intake = _Intake(in_detail=in_detail)
-    while not stopping.is_set() and (batch := list(islice(rows, BATCH))):
-        # Outside the transaction: others write meanwhile.
-        new = check([row for row in batch if isinstance(row, NewRecipient)])
-        misfits = [row for row in batch if isinstance(row, Rejected)]
+    size = BATCH
+    # Checked outside the transaction: others write meanwhile.
+    while not stopping.is_set() and (batch := check(islice(rows, size))):
         while not stopping.is_set():
             # Not durable: the last transaction carries all of them to the disk before anybody is told.
             with database.write(durable=False) as tx:
                 found = get_import(tx, import_id)
                 waits = not found.dry_run and must_wait(tx)
                 if not waits:
-                    taken = intake.take(tx, found, new, misfits, clock.now())
+                    size = BATCH if is_sending(tx) else LARGE_BATCH
+                    taken = intake.take(tx, found, batch, clock.now())
                     on_progress(_note_progress(tx, found, taken, reader.share))
             if not waits:
                 break
@@ -232,21 +244,20 @@ class _Intake:
         tx: Tx,
         found: Import,
         new: Checked,
-        misfits: Sequence[Rejected],
         now: datetime,
     ) -> _Taken:
         if found.dry_run:
             outcome = would_add(tx, found.audience_id, new, self._came)
         else:
             outcome = add_checked(tx, found.audience_id, new, now)
-        _note_rejections(tx, found.id, [*misfits, *outcome.rejected])
+        _note_rejections(tx, found.id, outcome.rejected)
         duplicates, suppressed = (
             self._details(tx, outcome) if self._in_detail or found.dry_run else (None, None)
         )
         return _Taken(
             added=outcome.added,
             updated=outcome.updated,
-            rejected=len(misfits) + len(outcome.rejected),
+            rejected=len(outcome.rejected),
             duplicates=duplicates,
             suppressed=suppressed,
         )

@@ -59,6 +59,7 @@ def _import(house: Sendonce, begun: Import, file: Path) -> Import:
             house.clock,
             stopping=stopping,
             must_wait=waits,
+            is_sending=reads.is_sending,
             on_progress=lambda found: show(found.progress, note=_counts(found)),
         )
 

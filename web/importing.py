@@ -111,6 +111,7 @@ def begin(
                 has_header=source.has_header,
                 in_detail=True,  # what comes in a body has room in memory
                 must_wait=must_wait,
+                is_sending=reads.is_sending,
             )
         except NotFound:
             log.info("audience deleted during its import", import_id=begun.id)

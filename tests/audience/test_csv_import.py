@@ -87,13 +87,29 @@ def test_a_large_file_goes_in_batch_by_batch(tmp_path: Path, database: Database)
     dry = imported(database, path, dry_run=True)
     started = begun(database)
     done = csv_import.run_import(
-        database, started.id, path, None, FakeClock(), on_progress=seen.append
+        database,
+        started.id,
+        path,
+        None,
+        FakeClock(),
+        is_sending=lambda tx: True,
+        on_progress=seen.append,
     )
 
     assert (done.added, done.updated) == (dry.added, dry.updated) == (10_000, 2_000)
     assert [step.added + step.updated for step in seen] == [5_000, 10_000, 12_000]
     assert [step.progress for step in seen] == sorted(step.progress for step in seen)
     assert recipients_in(database) == 10_000
+
+
+def test_batches_grow_while_nothing_is_sent(tmp_path: Path, database: Database) -> None:
+    path = a_file(tmp_path, "email\n" + "".join(f"p{n}@example.com\n" for n in range(12_000)))
+    started = begun(database)
+    seen: list[Import] = []
+
+    csv_import.run_import(database, started.id, path, None, FakeClock(), on_progress=seen.append)
+
+    assert [step.added for step in seen] == [5_000, 12_000]
 
 
 def test_a_file_that_can_not_be_read_fails_with_a_sentence(
