@@ -132,7 +132,7 @@ class CsvReader(CsvFile):
         """Go through the rows; row is the line on which each begins. Raises Invalid where the file can't be read on."""
         roles, width = self._roles, len(self._roles)
         email_at = roles.index("email")
-        name_at = roles.index("name") if "name" in roles else width
+        name_at = roles.index("name") if "name" in roles else None
         said = [(at, role[1:]) for at, role in enumerate(roles) if role.startswith("=")]
         for record in self.records():
             if isinstance(record, Rejected):
@@ -145,11 +145,11 @@ class CsvReader(CsvFile):
                     email = cells[email_at].strip() if email_at < len(cells) else ""
                     yield Rejected(row=begins, email=email[:320], reason=wrong)
                     continue
-            # What a short row lacks is empty, and so is the name where no column holds it.
-            cells = [cell.strip() for cell in cells] + [""] * (width + 1 - len(cells))
+                cells += [""] * (width - len(cells))
             # An empty cell is an attribute that the recipient lacks.
-            attributes = {name: cell for at, name in said if (cell := cells[at])}
-            yield NewRecipient(begins, cells[email_at], cells[name_at], attributes)
+            attributes = {attribute: cell for at, attribute in said if (cell := cells[at].strip())}
+            name = "" if name_at is None else cells[name_at]
+            yield NewRecipient(begins, cells[email_at].strip(), name.strip(), attributes)
 
     def _misfit(self, cells: Sequence[str], begins: int, width: int) -> str | None:
         if len(cells) > width and any(cell.strip() for cell in cells[width:]):
