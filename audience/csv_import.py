@@ -19,6 +19,7 @@ from sqlalchemy import Row, insert, select, update
 from audience.checking import Checked, check
 from audience.csv_file import CsvReader, read_rows
 from audience.model import Added, Import, ImportStatus, Rejected
+from audience.numbers import Numbers
 from audience.store import add_checked, get_audience, would_add
 from audience.suppressions import which_suppressed
 from audience.tables import import_rejections, imports
@@ -216,6 +217,7 @@ def _import_all(
             if not waits:
                 break
             clock.wait(stopping, _RETRY)
+        del batch  # else it would be in memory beside the next
     if reader.encoding.startswith("utf-8"):
         return None
     return f"The file was read as {reader.encoding}."
@@ -237,7 +239,7 @@ class _Intake:
 
     def __init__(self, *, in_detail: bool) -> None:
         self._in_detail = in_detail
-        self._came: set[int] = set()
+        self._came = Numbers()
 
     def take(
         self,
@@ -263,9 +265,7 @@ class _Intake:
         )
 
     def _details(self, tx: Tx, outcome: Added) -> tuple[int, int]:
-        by_number = {hash(key): key for key in outcome.keys}
-        first_seen = [key for number, key in by_number.items() if number not in self._came]
-        self._came.update(by_number)
+        first_seen = [key for key in outcome.keys if self._came.add(hash(key))]
         return len(outcome.keys) - len(first_seen), len(which_suppressed(tx, first_seen))
 
 

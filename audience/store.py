@@ -1,6 +1,6 @@
 """Audiences and their recipients. The counter of an audience changes in the transaction that changes its recipients."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -165,7 +165,7 @@ def add_checked(tx: Tx, audience_id: int, new: Checked, now: datetime) -> Added:
     return _added(added, new, too_large)
 
 
-def would_add(tx: Tx, audience_id: int, new: Checked, seen: set[int]) -> Added:
+def would_add(tx: Tx, audience_id: int, new: Checked, seen: Container[int]) -> Added:
     """Say what add_checked would do, without doing it.
 
     seen holds a number for each address that earlier calls of the same dry run were given, or would have added: a count
@@ -173,8 +173,8 @@ def would_add(tx: Tx, audience_id: int, new: Checked, seen: set[int]) -> Added:
     """
     there = _there(tx, audience_id, new.accepted)
     rows, too_large = brought_up_to_date(new.accepted, there)
-    fresh = {hash(key) for key in rows.keys() - there.keys()} - seen
-    return _added(len(fresh), new, too_large)
+    fresh = sum(hash(key) not in seen for key in rows.keys() - there.keys())
+    return _added(fresh, new, too_large)
 
 
 def list_recipients(
