@@ -11,8 +11,6 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from charset_normalizer import from_bytes
-
 from audience.csv_columns import all_addresses, column_names, roles_of
 from audience.model import NewRecipient, Rejected
 from foundation.errors import Invalid
@@ -270,6 +268,9 @@ def _beyond_ascii(file: io.BufferedReader, start: bytes) -> bytes | None:
 
 
 def _guess(sample: bytes) -> str:
+    # Here, since few files need it and every server would keep its tables in memory.
+    from charset_normalizer import from_bytes
+
     if not _is_mostly_beyond_ascii(sample):
         # Western letters stand alone among ASCII ones, and a guess by language alone confuses é with its neighbours:
         # what Excel writes most holds unless another page fits better.
