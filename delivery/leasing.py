@@ -136,7 +136,8 @@ class Leasing:
             return False
 
     def _take(self, step: Step, run_id: int, now: datetime) -> bool:
-        with self._d.database.write(durable=True) as tx:
+        # What a power cut takes of the deliveries it takes with the cursor; the start carries all of them to the disk.
+        with self._d.database.write(durable=step != Step.MATERIALISE) as tx:
             match step:
                 case Step.MATERIALISE:
                     ledger.materialise(tx, run_id, rows=MATERIALISED_AT_ONCE, now=now)
@@ -181,10 +182,14 @@ class Leasing:
         if not running:
             return False
         self._turns.keep_only(running)
+        # Before the view in which usage is read begins: a message that is counted in between is in both, never in none.
+        outstanding = {lane.account.id: lane.outstanding for lane in self._sending.lanes}
         with self._d.database.read() as tx:
             found = self._accounts(tx, running)
             wishes = [
-                w for a in found.values() if (w := self._wish(tx, a, running, now)) is not None
+                w
+                for a in found.values()
+                if (w := self._wish(tx, a, running, outstanding.get(a.id, 0), now)) is not None
             ]
         for run_id in running:
             if not found.keys() & set(self._account_ids(run_id)):
@@ -205,17 +210,18 @@ class Leasing:
         return found
 
     def _wish(
-        self, tx: Tx, account: Account, running: list[int], now: datetime
+        self, tx: Tx, account: Account, running: list[int], outstanding: int, now: datetime
     ) -> tuple[Account, list[int], int] | None:
-        """Return the runs of which the account can take something now, and how much in all."""
+        """Return the runs of which the account can take something now, and how much in all.
+
+        outstanding: how much was leased for it, and may be in no count yet.
+        """
         if not _is_usable(account, now):
             return None
         lane = self._sending.lane(account)
         room = lane.room(account)
         if room <= 0:  # so it is most of the times that we look
             return None
-        # Before usage is read: a message that is counted between the two is in both, never in none.
-        outstanding = lane.outstanding
         used = usage.used(tx, account.id, now)
         left = remaining(account, used.hour, used.day, outstanding)
         room = room if left is None else min(room, left)

@@ -81,7 +81,7 @@ def test_the_command_ends_with_1_where_something_is_worse(tmp_path: Path) -> Non
 
     saved = CliRunner().invoke(main, [*asked, "--save-baseline", str(file)])
     kept = json.loads(file.read_text())
-    kept["quick"]["figures"]["next slot, daily"]["ratio"] /= 1000
+    kept["quick"]["figures"]["next slot, daily"]["ratio"] /= 1_000_000
     file.write_text(json.dumps(kept))
     compared = CliRunner().invoke(main, [*asked, "--compare", str(file), "--tolerance", "500"])
 

@@ -613,7 +613,8 @@ def test_an_open_envelope_is_taken_back_by_closing(
 
     assert receivers(server) == ["ann"]
     assert b"".join(server.cut_off) == b""
-    assert server.commands[-1] == "DATA"
+    # It may be closed before its DATA is read.
+    assert server.commands[-1] in ("RCPT TO:<bob@example.org>", "DATA")
 
 
 @pytest.mark.parametrize("how", ["abort", "cancel"])

@@ -4,10 +4,10 @@ import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import event, text
-from structlog.testing import capture_logs
 
 from campaigns import store as campaign_store
 from delivery import ledger, slots
@@ -563,25 +563,27 @@ def test_slots_due_together_that_fail_one_by_one_are_told_once(
 
         monkeypatch.setattr(tick, "make_run", raises)
         office.at("2026-03-02T09:01")
-        with capture_logs() as logs:
-            made = office.tick()
+        logs = log_of(monkeypatch)
+        made = office.tick()
 
         assert [r.schedule_id for r in made] == [s.id for s in sound]
         assert [len(office.decided(s)) for s in sound] == [3, 3]
         assert office.decided(broken) == []
-        told = [(entry["event"], entry["schedule_id"]) for entry in logs]
+        told = [(entry["event"], entry.get("schedule_id")) for entry in logs]
         assert told.count(("slot decided", sound[0].id)) == 2
         assert told.count(("run claimed", sound[0].id)) == 1
         assert told.count(("a slot could not be claimed, the others go on", broken.id)) == 1
 
 
-def test_a_campaign_of_many_runs_is_frozen_once(tmp_path: Path) -> None:
+def test_a_campaign_of_many_runs_is_frozen_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with an_office(tmp_path) as office:
         schedules = [office.schedule("2026-03-01T09:00") for _ in range(30)]
         office.at("2026-03-02T09:01")
-        with capture_logs() as logs:
-            made: list[Run] = []
-            statements = _statements(office, lambda: made.extend(office.tick()))
+        logs = log_of(monkeypatch)
+        made: list[Run] = []
+        statements = _statements(office, lambda: made.extend(office.tick()))
 
         assert [r.schedule_id for r in made] == [s.id for s in schedules]
         assert len({r.content_sha256 for r in made}) == 1
@@ -665,3 +667,17 @@ def _run_to_its_end(office: Office, *, failed: int) -> None:
         tx.execute(text(f"UPDATE runs SET queued = 0, failed = {failed}, sent = {3 - failed}"))
         assert ledger.finish(tx, run.id, office.clock.now())
     office.tick()
+
+
+def log_of(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """Return what the tick logs from now on."""
+    entries: list[dict[str, Any]] = []
+
+    class Log:
+        def info(self, event: str, **fields: Any) -> None:
+            entries.append({"event": event} | fields)
+
+        warning = exception = info
+
+    monkeypatch.setattr("scheduler.tick.log", Log())
+    return entries
