@@ -11,6 +11,7 @@ from audience import store as audience_store
 from audience.model import Import, ImportStatus, Rejected
 from delivery import reads
 from foundation.errors import Unavailable
+from foundation.garbage import spare_what_is_here
 from ops.progress import progress
 from ops.serve import stop_on_signals
 from storage.aliveness import boot_id
@@ -26,6 +27,7 @@ def import_file(house: Sendonce, id_or_name: str, file: Path, *, dry_run: bool) 
     Raises a SendonceError when there is no such audience, or the file can't be read or not to its end; whatever came in
     before stays.
     """
+    spare_what_is_here()
     if not file.is_file():
         raise Unavailable(f"There is no file {file}. Give the path of a CSV file.")
     if not os.access(file, os.R_OK):
