@@ -247,19 +247,16 @@ def test_both_runs_say_who_decided_it(tmp_path: Path) -> None:
 
 def test_the_missing_get_one_mail_and_the_others_no_second(tmp_path: Path) -> None:
     refused_once = {"RCPT": InTurn([b"550 5.1.1 no\r\n"], [b"250 yes\r\n"])}
-    with (
-        books(tmp_path, SystemClock()) as b,
-        ScriptedServer(refused_once) as server,
-        sending(b) as dispatcher,
-    ):
+    with books(tmp_path, SystemClock()) as b, ScriptedServer(refused_once) as server:
         account = b.account(port=server.port, max_connections=1)
         run_id = b.running(people=3, account_ids=(account.id,))
-        until_finished(b, run_id)
-        assert b.statuses(run_id) == {"sent": 2, "failed": 1}
+        with sending(b) as dispatcher:
+            until_finished(b, run_id)
+            assert b.statuses(run_id) == {"sent": 2, "failed": 1}
 
-        new = send_missing(b, run_id)
-        dispatcher.wake()
-        until_finished(b, new.id)
+            new = send_missing(b, run_id)
+            dispatcher.wake()
+            until_finished(b, new.id)
 
         assert b.statuses(new.id) == {"sent": 1}
         assert receivers(server.messages) == {f"p{i}@example.com": 1 for i in range(3)}
