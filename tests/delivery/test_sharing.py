@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from accounts import store as account_store
+from accounts import usage
 from accounts.model import Account
 from delivery.leasing import Leasing
 from tests.delivery.builders import Books, a_dispatcher, books
@@ -149,3 +150,44 @@ def test_an_account_that_is_paused_gets_nothing_until_a_person_has_looked(tmp_pa
 
         assert before == {}
         assert lanes.got == {account.id: [run_id]}
+
+
+def test_what_is_settled_while_the_room_is_worked_out_counts_for_the_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with books(tmp_path) as b:
+        account = b.account(limit_per_hour=5)
+        b.running(people=10, account_ids=(account.id,))
+        leasing, lanes = leasing_of(b)
+        lane = Settling(lanes, account)
+        monkeypatch.setattr(Lanes, "lanes", [lane])
+        monkeypatch.setattr(Lanes, "lane", lambda self, account: lane)
+        get = account_store.get
+
+        def get_and_settle(*args: Any) -> Account:
+            found = get(*args)  # the view has begun here
+            if lane.outstanding:
+                with b.database.write(durable=False) as tx:
+                    usage.count(tx, account.id, 5, b.clock.now())
+                lane.outstanding = 0
+            return found
+
+        monkeypatch.setattr(account_store, "get", get_and_settle)
+        lanes.rooms = {account.id: 5}
+
+        leasing._step()
+
+        assert lane.outstanding == 0
+        assert lanes.got == {}
+
+
+class Settling(_Lane):
+    """A lane that has five messages under way, as many as its account may send in an hour."""
+
+    def __init__(self, lanes: Lanes, account: Account) -> None:
+        super().__init__(lanes, account.id)
+        self.account = account
+        self.outstanding = 5
+
+    def keep_only(self, running: Any) -> None:
+        """Keep all of them."""
