@@ -73,9 +73,8 @@ def room_at(minutes: Minutes, *, limit: int, within: timedelta, now: datetime) -
     for minute, n in reversed(minutes):
         leaves = minute + within + MINUTE
         messages += n
-        if (
-            leaves > now and messages >= limit
-        ):  # once this minute has left, what is newer stays below the limit
+        # Once this minute has left, what is newer stays below the limit.
+        if leaves > now and messages >= limit:
             return leaves
     return None
 

@@ -54,6 +54,11 @@ class Ready:
     message_id: str
 
 
+def work_of(given: Work | Ready) -> Work:
+    """Return the delivery itself."""
+    return given.work if isinstance(given, Ready) else given
+
+
 @dataclass(slots=True, eq=False)
 class Connection:
     """One connection of a lane: to the account as it was at this version, and what it is at."""
@@ -63,9 +68,8 @@ class Connection:
     transport: Transport | None = None
     work: Work | None = None
     begun: bool = False  # content of its work may be on its way
-    ahead: Work | Ready | None = (
-        None  # what comes next; where its message is made, its envelope may be on its way
-    )
+    # What comes next; where its message is made, its envelope may be on its way.
+    ahead: Work | Ready | None = None
     written: asyncio.Future[bool] | None = None  # the outcome before this one, or being written
 
     @property
@@ -234,7 +238,7 @@ class Lane:
             connection.begun = False
             if connection.ahead is not None:
                 ahead, connection.ahead = connection.ahead, None
-                connection.work = ahead.work if isinstance(ahead, Ready) else ahead
+                connection.work = work_of(ahead)
                 return ahead
             if self._queue:
                 connection.work = self._take_up()

@@ -7,7 +7,7 @@ import asyncio
 import random
 
 from campaigns.render import RenderError
-from delivery.lane import Connection, Lane, Ready, Work
+from delivery.lane import Connection, Lane, Ready, Work, work_of
 from delivery.outcome import AccountFault, Failed, InDoubt, NotBegun, Outcome, judge
 from foundation.errors import SendonceError
 from foundation.log import log_for
@@ -29,7 +29,7 @@ async def send_all(lane: Lane, connection: Connection) -> None:
                 return
     finally:
         if connection.ahead is not None:
-            lane.give_back(_work_of(connection.ahead))
+            lane.give_back(work_of(connection.ahead))
         await connection.leave()
         if connection.written is not None:
             await connection.written
@@ -38,7 +38,7 @@ async def send_all(lane: Lane, connection: Connection) -> None:
 async def _send_one(lane: Lane, connection: Connection, given: Work | Ready) -> bool:
     """See one delivery to its outcome, and write that; return False when this connection must not go on."""
     outcome: Outcome
-    work = _work_of(given)
+    work = work_of(given)
     try:
         outcome = await _attempt(lane, connection, given)
         goes_on = not isinstance(outcome, AccountFault)
@@ -74,7 +74,7 @@ async def _attempt(lane: Lane, connection: Connection, given: Work | Ready) -> O
     if is_fresh:
         fault = await _open(lane, connection)
         if fault is not None:
-            return _conclude(lane, _work_of(given), fault, is_fresh=True)
+            return _conclude(lane, work_of(given), fault, is_fresh=True)
     if connection.transport is None:  # stopped meanwhile
         return NotBegun()
     try:
@@ -124,10 +124,6 @@ def _make_ahead(lane: Lane, connection: Connection) -> None:
     except Exception:
         # It fails again when its turn comes, and that is told.
         connection.ahead = work
-
-
-def _work_of(given: Work | Ready) -> Work:
-    return given.work if isinstance(given, Ready) else given
 
 
 async def _open(lane: Lane, connection: Connection) -> Reply | Broken | None:

@@ -317,8 +317,7 @@ def run_directly(tx: Tx, sql: str, values: Sequence[Any] = ()) -> sqlite3.Cursor
     try:
         cursor: sqlite3.Cursor = driver.execute(sql, values)
     except sqlite3.Error as error:
-        if _code(error) & 0xFF in _DAMAGED:
-            raise StoreFault(None, None, error, hide_parameters=True) from error
+        _raise_damage(error)
         raise DBAPIError.instance(sql, None, error, sqlite3.Error, hide_parameters=True) from error
     return cursor
 
@@ -392,10 +391,13 @@ def _set_pragma(tx: Connection, name: str, value: str | int) -> None:
 
 
 def _as_store_fault(context: ExceptionContext) -> None:
+    _raise_damage(context.original_exception)
+
+
+def _raise_damage(error: BaseException) -> None:
     """Let damage be the store's fault as a full disk is: for the driver it is an error of another kind."""
-    error = context.original_exception
     if _code(error) & 0xFF in _DAMAGED:
-        raise StoreFault(None, None, error, hide_parameters=True)
+        raise StoreFault(None, None, error, hide_parameters=True) from error
 
 
 def _code(error: BaseException | None) -> int:
