@@ -13,8 +13,8 @@ from campaigns import store as campaign_store
 from delivery import ledger, slots
 from delivery.model import Run, RunStatus
 from foundation.errors import Unavailable
-from scheduler import desk
-from scheduler.model import CatchUp, Overlap, ScheduleType, Status
+from scheduler import desk, tick
+from scheduler.model import CatchUp, Overlap, Schedule, ScheduleType, Status
 from storage.database import Database
 from storage.disk import OsDisk
 from tests.scheduler.office import Office, an_office
@@ -334,8 +334,6 @@ def test_a_schedule_that_raises_stops_nobody_but_itself(
     with an_office(tmp_path) as office:
         broken = office.schedule("2026-03-01T09:00")
         sound = office.schedule("2026-03-01T09:00")
-        import scheduler.tick as tick
-
         decide = tick.decide
 
         def raises(schedule, *args, **kwargs):  # type: ignore[no-untyped-def]
@@ -451,16 +449,7 @@ def test_a_claim_that_fails_stops_nobody_but_its_own_schedule(
     with an_office(tmp_path) as office:
         broken = office.schedule("2026-03-01T09:00")
         sound = office.schedule("2026-03-01T09:00")
-        import scheduler.tick as tick
-
-        make_run = tick.make_run
-
-        def raises(tx, schedule, **kwargs):  # type: ignore[no-untyped-def]
-            if schedule.id == broken.id:
-                raise ValueError
-            return make_run(tx, schedule, **kwargs)
-
-        monkeypatch.setattr(tick, "make_run", raises)
+        break_claims_of(broken, monkeypatch)
         office.at("2026-03-02T09:01")
         made = office.tick()
         monkeypatch.undo()
@@ -552,16 +541,7 @@ def test_slots_due_together_that_fail_one_by_one_are_told_once(
             for _ in range(2)
         ]
         broken = office.schedule("2026-03-01T09:00")
-        import scheduler.tick as tick
-
-        make_run = tick.make_run
-
-        def raises(tx, schedule, **kwargs):  # type: ignore[no-untyped-def]
-            if schedule.id == broken.id:
-                raise ValueError
-            return make_run(tx, schedule, **kwargs)
-
-        monkeypatch.setattr(tick, "make_run", raises)
+        break_claims_of(broken, monkeypatch)
         office.at("2026-03-02T09:01")
         logs = log_of(monkeypatch)
         made = office.tick()
@@ -667,6 +647,18 @@ def _run_to_its_end(office: Office, *, failed: int) -> None:
         tx.execute(text(f"UPDATE runs SET queued = 0, failed = {failed}, sent = {3 - failed}"))
         assert ledger.finish(tx, run.id, office.clock.now())
     office.tick()
+
+
+def break_claims_of(broken: Schedule, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no run of this schedule be made."""
+    make_run = tick.make_run
+
+    def raises(tx: Any, schedule: Schedule, **options: Any) -> int:
+        if schedule.id == broken.id:
+            raise ValueError
+        return make_run(tx, schedule, **options)
+
+    monkeypatch.setattr(tick, "make_run", raises)
 
 
 def log_of(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
