@@ -25,6 +25,8 @@ accounts = Table(
     Column("host", String(255), nullable=False),
     Column("port", Integer, nullable=False),
     Column("security", String(10), nullable=False),
+    # False only where an admin has said so: whoever sits between can read the password then.
+    Column("verify_tls", Boolean, nullable=False, server_default=true()),
     Column("username", String(320)),
     Column("password_sealed", LargeBinary),
     Column("from_email", String(320), nullable=False),

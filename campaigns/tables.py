@@ -1,6 +1,6 @@
-"""Campaigns, and which audiences and accounts each one uses."""
+"""Campaigns, which audiences and accounts each one uses, and the files that go along."""
 
-from sqlalchemy import Column, ForeignKey, Integer, String, Table, Text
+from sqlalchemy import Column, ForeignKey, Integer, LargeBinary, String, Table, Text
 
 from storage.metadata import Instant, metadata
 
@@ -51,4 +51,30 @@ campaign_accounts = Table(
         nullable=False,
         index=True,
     ),
+)
+
+attachments = Table(
+    "attachments",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column(
+        "campaign_id",
+        Integer,
+        ForeignKey("campaigns.id", ondelete="CASCADE"),
+        nullable=False,
+        index=True,
+    ),
+    Column("name", String(200), nullable=False),
+    Column("content_type", String(100), nullable=False),
+    Column("size", Integer, nullable=False),
+    Column("sha256", String(64), ForeignKey("attached_files.sha256"), nullable=False, index=True),
+    sqlite_autoincrement=True,
+)
+
+attached_files = Table(
+    "attached_files",
+    metadata,
+    # By its hash: runs name it so in what they have frozen, and copies of a campaign share it.
+    Column("sha256", String(64), primary_key=True),
+    Column("content", LargeBinary, nullable=False),
 )

@@ -1,6 +1,16 @@
-"""Users, tokens, sessions, the link of the first start, and the latest tries to sign in."""
+"""Users and how they get in: tokens, sessions, links that work once, second factors, tries; and the audit log."""
 
-from sqlalchemy import Boolean, Column, ForeignKey, Integer, String, Table
+from sqlalchemy import (
+    Boolean,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Integer,
+    LargeBinary,
+    String,
+    Table,
+    Text,
+)
 
 from storage.metadata import Instant, metadata
 
@@ -15,6 +25,38 @@ users = Table(
     Column("role", String(10), nullable=False),
     Column("disabled", Boolean, nullable=False),
     Column("created_at", Instant, nullable=False),
+    # None: a password is enough.
+    Column("totp_sealed", LargeBinary),
+    # The last time step (30 s) whose code was taken: none is taken twice.
+    Column("totp_step", Integer),
+    sqlite_autoincrement=True,
+)
+
+recovery_codes = Table(
+    "recovery_codes",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column(
+        "user_id", Integer, ForeignKey("users.id", ondelete="CASCADE"), nullable=False, index=True
+    ),
+    Column("code_sha256", String(64), nullable=False),
+    sqlite_autoincrement=True,
+)
+
+one_time_links = Table(
+    "one_time_links",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("secret_sha256", String(64), nullable=False, unique=True),
+    # An invitation names the address and the role that it gives; a new password is for a user that there is.
+    Column("purpose", String(10), nullable=False),
+    Column("email", String(320), nullable=False),
+    Column("role", String(10)),
+    Column("user_id", Integer, ForeignKey("users.id", ondelete="CASCADE"), index=True),
+    Column("made_by", String(320), nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("expires_at", Instant, nullable=False),
+    CheckConstraint("purpose IN ('invitation', 'password')", name="purpose"),
     sqlite_autoincrement=True,
 )
 
@@ -43,6 +85,9 @@ sessions = Table(
     Column("user_version", Integer, nullable=False),
     Column("created_at", Instant, nullable=False),
     Column("last_seen_at", Instant, nullable=False, index=True),  # serves: forgetting old ones
+    # Where it was last used from, and by which browser: so that its owner knows it again.
+    Column("address", String(64)),
+    Column("agent", String(300)),
     sqlite_autoincrement=True,
 )
 
@@ -68,4 +113,30 @@ sign_in_tries = Table(
     Column("by_a_stranger", Boolean, nullable=False),
     Column("tried_at", Instant, nullable=False, index=True),  # serves: counting, forgetting
     sqlite_autoincrement=True,
+)
+
+audit_entries = Table(
+    "audit_entries",
+    metadata,
+    # 1, 2, 3 … without a gap: the head counts them.
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("at", Instant, nullable=False),
+    Column("actor", String(64), nullable=False),
+    Column("by", String(320), nullable=False),
+    Column("action", String(64), nullable=False),
+    Column("object", String(400), nullable=False, index=True),
+    Column("label", String(320), nullable=False),
+    Column("before", Text),
+    Column("after", Text),
+    Column("address", String(64)),
+    Column("seal", String(64), nullable=False),
+)
+
+audit_head = Table(
+    "audit_head",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("entries", Integer, nullable=False),
+    Column("seal", String(64), nullable=False),
+    CheckConstraint("id = 1", name="one_row"),
 )

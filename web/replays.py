@@ -26,7 +26,8 @@ _LOOK_AGAIN_AFTER = timedelta(milliseconds=50)
 _KEY = re.compile(r"[\x21-\x7e]([\x20-\x7e]{0,253}[\x21-\x7e])?", re.ASCII)
 _VERSION = re.compile(r'"([1-9][0-9]{0,18})"', re.ASCII)
 _MAY_REPEAT = "sendonce_may_repeat"
-_CHANGES_NOTHING = "sendonce_changes_nothing"
+CHANGES_NOTHING = "sendonce_changes_nothing"
+"""The mark of a view whose POST changes nothing."""
 _FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 
 LEADS_TO = "X-Leads-To"
@@ -48,7 +49,7 @@ def may_repeat(handler: Handler) -> Handler:
 
 def changes_nothing(handler: Handler) -> Handler:
     """Mark a handler of a POST that only shows something: its repeats are answered anew, whatever key they carry."""
-    setattr(handler, _CHANGES_NOTHING, True)
+    setattr(handler, CHANGES_NOTHING, True)
     return handler
 
 
@@ -98,7 +99,7 @@ def _key() -> str | None:
 def _begin() -> Response | None:
     if request.method != "POST" or "principal" not in g or request.endpoint is None:
         return None
-    if getattr(current_app.view_functions[request.endpoint], _CHANGES_NOTHING, False):
+    if getattr(current_app.view_functions[request.endpoint], CHANGES_NOTHING, False):
         return None
     key = _key()
     if key is None:
@@ -113,6 +114,7 @@ def _begin() -> Response | None:
     if answer is None:
         g.replay = named
         return None
+    g.replayed = True
     body = the_house().key.unseal(answer.body)
     again = Response(body, status=answer.status, content_type=answer.content_type)
     if answer.location is not None:

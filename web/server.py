@@ -10,6 +10,7 @@ from werkzeug.routing import ValidationError as NoMatch
 from assembly import Sendonce
 from web import (
     assets,
+    audited,
     guards,
     openapi,
     probes,
@@ -95,6 +96,7 @@ def build_flask(sendonce: Sendonce) -> Flask:
     shell.install(app)
     problems.install(app)
     sessions.install(app)
+    audited.install(app)
     guards.install(app)
     openapi.install(app)
     replays.install(app)
