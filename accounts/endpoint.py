@@ -14,6 +14,7 @@ def endpoint_of(account: Account, *, sandbox_port: int) -> Endpoint:
         host=account.host,
         port=sandbox_port if account.kind is Kind.SANDBOX else account.port,
         security=account.security.value,
+        verify_tls=account.verify_tls,
         username=account.username if signs_in else None,
         password=account.password if signs_in else None,
         pipelining=account.pipelining,

@@ -9,6 +9,7 @@ from enum import StrEnum
 
 from foundation.errors import FieldError, Invalid
 from mail.address import normalise
+from mail.networks import Network, network_of
 
 MAX_CONNECTIONS = 50
 SLOWEST_PER_SECOND = 0.00001  # about one message a day
@@ -60,6 +61,7 @@ class AccountFields:
     host: str
     port: int
     security: Security = Security.NONE
+    verify_tls: bool = True
     username: str | None = None
     password: str | None = field(default=None, repr=False)
     from_email: str
@@ -76,7 +78,8 @@ class AccountFields:
 class Account:
     """A sender account. password is in clear and never leaves the process but for AUTH.
 
-    pipelining False: even a server that offers it (RFC 2920) is sent one command at a time.
+    pipelining False: even a server that offers it (RFC 2920) is sent one command at a time. verify_tls False:
+    whoever sits between can pass for the server, and read the password.
     """
 
     id: int
@@ -86,6 +89,7 @@ class Account:
     host: str
     port: int
     security: Security
+    verify_tls: bool = True
     username: str | None
     password: str | None
     from_email: str
@@ -100,6 +104,11 @@ class Account:
     state_reason: str | None
     rest_until: datetime | None
     created_at: datetime
+
+    @property
+    def network(self) -> Network:
+        """Where its host is, as far as can be said without looking a name up."""
+        return network_of(self.host)
 
     def __repr__(self) -> str:
         return f"Account(id={self.id}, name={self.name!r}, state={self.state})"

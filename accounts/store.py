@@ -32,7 +32,7 @@ SANDBOX_FIELDS = AccountFields(
 
 _OK: Mapping[str, Any] = {"state": State.OK, "state_reason": None, "rest_until": None}
 _REASON_CHARACTERS = 1000
-_CONNECTION = ("host", "port", "security", "username", "password", "pipelining")
+_CONNECTION = ("host", "port", "security", "verify_tls", "username", "password", "pipelining")
 _WRITABLE = tuple(f.name for f in fields(AccountFields))
 _MAY_BE_NULL = frozenset(f.name for f in fields(AccountFields) if f.default is None)
 
@@ -351,6 +351,7 @@ def _account(row: Row[Any], key: SecretKey) -> Account:
         host=row.host,
         port=row.port,
         security=Security(row.security),
+        verify_tls=row.verify_tls,
         username=row.username,
         password=password,
         from_email=row.from_email,

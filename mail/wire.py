@@ -19,6 +19,7 @@ from datetime import timedelta
 from typing import Any, cast
 
 from mail import smtp
+from mail.networks import IN_WORDS, network_of
 from mail.reply import Broken, Reply, Stage
 
 Noted = Callable[[Stage, str], None]
@@ -275,7 +276,7 @@ async def dial(host: str, port: int, at_most: timedelta, note: Noted) -> Wire | 
         except OSError as error:
             problem = f"{where} can't be reached ({_reason(error)})"
         else:
-            note(Stage.CONNECT, f"connected to {address[0]} port {address[1]}")
+            note(Stage.CONNECT, _connected(address[0], address[1]))
             return wire
     return _no_connection(
         f"{problem}. Check host and port of the account, and that the server is up."
@@ -292,6 +293,11 @@ async def _dial_address(channel: socket.socket, address: Any, note: Noted) -> Wi
         channel.close()
         raise
     return wire
+
+
+def _connected(address: str, port: int) -> str:
+    where = IN_WORDS.get(network_of(address))
+    return f"connected to {address} port {port}" + (f", {where}" if where else "")
 
 
 def _reason(error: OSError) -> str:

@@ -7,9 +7,9 @@ from datetime import datetime, timedelta
 from accounts import usage
 from accounts.model import DAY, HOUR, Account, Kind, Security, State
 from accounts.usage import Used
+from mail.networks import IN_WORDS, Network
 from storage.database import Tx
 
-_THIS_MACHINE = ("127.0.0.1", "localhost", "::1")
 _SECURITY = {Security.NONE: "not encrypted", Security.STARTTLS: "STARTTLS", Security.TLS: "TLS"}
 
 
@@ -29,7 +29,8 @@ class Meter:
 class Card:
     """One account. status: ok, failing, paused, or full where a limit is reached; reason: in the server's words.
 
-    is_in_clear: the password goes over a network, and anybody on the way can read it.
+    is_in_clear: the password goes over a network, and anybody on the way can read it. is_unverified: its server's
+    certificate is not checked. network: in words, where it is one that strangers do not reach.
     next_try: until when a failing one rests, None where it is tried with the next e-mail. room_at: when a full one goes
     on, where that was looked up.
     """
@@ -43,6 +44,8 @@ class Card:
     username: str | None
     signs_in: bool
     is_in_clear: bool
+    is_unverified: bool
+    network: str | None
     sender: str
     reply_to: str | None
     max_connections: int
@@ -94,7 +97,9 @@ def _card(account: Account, used: Used, now: datetime, *, room_at: datetime | No
         signs_in=_signs_in(account),
         is_in_clear=_signs_in(account)
         and account.security is Security.NONE
-        and account.host not in _THIS_MACHINE,
+        and account.network is not Network.LOOPBACK,
+        is_unverified=not account.verify_tls and account.security is not Security.NONE,
+        network=None if is_sandbox else IN_WORDS.get(account.network),
         sender=f"{account.from_name} <{account.from_email}>"
         if account.from_name
         else account.from_email,

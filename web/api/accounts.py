@@ -16,6 +16,7 @@ from accounts.model import (
 )
 from delivery import reads
 from identity.model import Role
+from mail.networks import Network
 from web.current import the_house
 from web.fields import (
     NOT_GIVEN,
@@ -41,6 +42,12 @@ _Connections = Annotated[Whole, Field(ge=1, le=MAX_CONNECTIONS)]
 _Pipelining = Annotated[
     Truth, Field(description="Several commands at once where the server offers it")
 ]
+_VerifyTls = Annotated[
+    Truth,
+    Field(
+        description="Whether the server's certificate is checked; false lets whoever is in between read the password"
+    ),
+]
 _Rate = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)]
 _Limit = Annotated[Whole, Field(ge=1)]
 _Host = Annotated[Line, Field(min_length=1, max_length=255)]
@@ -55,6 +62,7 @@ class NewAccount(Body):
     host: _Host
     port: _Port
     security: Security = Security.NONE
+    verify_tls: _VerifyTls = True
     username: _Credential | None = None
     password: _Credential | None = Field(None, description="Never returned")
     from_email: Email
@@ -74,6 +82,7 @@ class AccountChanges(Body):
     host: _Host = NOT_GIVEN
     port: _Port = NOT_GIVEN
     security: Security = NOT_GIVEN
+    verify_tls: _VerifyTls = NOT_GIVEN
     username: _Credential | None = None
     password: _Credential | None = None
     from_email: Email = NOT_GIVEN
@@ -95,7 +104,11 @@ class AccountAnswer(Answer):
     kind: Kind
     host: str
     port: int
+    network: Network = Field(
+        description="Where the host is, as it is written; a name is looked up by a test only"
+    )
     security: Security
+    verify_tls: bool
     username: str | None
     from_email: str
     from_name: str | None

@@ -30,6 +30,7 @@ _LABELS = {
     "host": "Host",
     "port": "Port",
     "security": "Security",
+    "verify_tls": "Certificate",
     "username": "User name",
     "password": "Password",
     "from_email": "From address",
@@ -41,7 +42,7 @@ _LABELS = {
     "limit_per_hour": "E-mails an hour",
     "limit_per_day": "E-mails a day",
 }
-_CONNECTION = ("host", "port", "security", "username", "password", "pipelining")
+_CONNECTION = ("host", "port", "security", "verify_tls", "username", "password", "pipelining")
 _SECURITIES = (
     (Security.STARTTLS, "STARTTLS"),
     (Security.TLS, "TLS"),
@@ -206,6 +207,8 @@ def _given() -> dict[str, object]:
         "host": forms.text("host").strip(),
         "port": forms.whole("port"),
         "security": forms.text("security"),
+        # A box to tick for leaving it out: a form that lacks the field keeps the check.
+        "verify_tls": not forms.ticked("unverified_tls"),
         "username": forms.text_or_none("username"),
         "from_email": forms.text("from_email").strip(),
         "from_name": forms.text_or_none("from_name"),
@@ -232,7 +235,8 @@ def _changes(account: Account) -> Mapping[str, object]:
 def _values_of(account: Account) -> dict[str, object]:
     """Return what stands in the form; the password never does."""
     names = [name for name in _LABELS if name != "password"]
-    return {name: getattr(account, name) for name in names} | {"version": account.version}
+    values = {name: getattr(account, name) for name in names}
+    return values | {"version": account.version, "unverified_tls": not account.verify_tls}
 
 
 def _show(
