@@ -2,18 +2,12 @@
 
 import threading
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
-from assembly import Sendonce
-from audience import store as audience_store
-from campaigns import store as campaign_store
-from campaigns.model import InDoubtRule
-from campaigns.store import CampaignFields
-from ops.invented import HTML, SUBJECT, people
+from assembly import Sendonce, sample
 from scheduler import desk
-from scheduler.fields import ScheduleFields
-from scheduler.model import CatchUp, Overlap, Schedule, ScheduleType, Status
+from scheduler.model import Schedule, Status
 
 LOOK_EVERY = timedelta(seconds=0.1)
 PATIENCE = timedelta(seconds=60)
@@ -45,25 +39,11 @@ def environment(folder: Path) -> dict[str, str]:
 
 def prepare(house: Sendonce, recipients: int, *, account_id: int) -> Plan:
     """Make a campaign to so many invented people, through this account, and a schedule that is due in a moment."""
-    now = house.clock.now()
-    invented = people(recipients)
     with house.database.write(durable=True) as tx:
-        audience = audience_store.create_audience(tx, "Readers of the letter", now)
-        audience_store.add_recipients(tx, audience.id, invented, now)
-        fields = CampaignFields(
-            name="The letter",
-            subject=SUBJECT,
-            html=HTML,
-            text=None,
-            audience_ids=(audience.id,),
-            account_ids=(account_id,),
-            from_name="The letter",
-            reply_to=None,
-            in_doubt=InDoubtRule.HOLD,
-        )
-        campaign = campaign_store.create(tx, fields, now)
-    schedule = desk.create(house.scheduler, _due_at_once(campaign.id, house.clock.now()))
-    return Plan(schedule_id=schedule.id, addresses=tuple(person.email for person in invented))
+        letter = sample.write(tx, recipients, account_id=account_id, now=house.clock.now())
+    due = sample.due_at_once(letter.campaign.id, house.clock.now())
+    schedule = desk.create(house.scheduler, due)
+    return Plan(schedule_id=schedule.id, addresses=letter.addresses)
 
 
 def settled(house: Sendonce, plan: Plan, stopping: threading.Event) -> Schedule:
@@ -83,22 +63,3 @@ def why_not_done(schedule: Schedule) -> str | None:
         return None
     runs = "1 run" if schedule.total_runs == 1 else f"{schedule.total_runs} runs"
     return f"The schedule is {schedule.status} after {runs}."
-
-
-def _due_at_once(campaign_id: int, now: datetime) -> ScheduleFields:
-    # A one-time schedule can't be made for the past, so it is due when the second after the next one begins.
-    due = now.astimezone(UTC).replace(microsecond=0, tzinfo=None) + timedelta(seconds=2)
-    return ScheduleFields(
-        campaign_id=campaign_id,
-        schedule_time=due,
-        schedule_type=ScheduleType.ONCE,
-        repeat_interval=None,
-        rrule=None,
-        timezone="UTC",
-        enabled=True,
-        ends_at=None,
-        max_runs=None,
-        catch_up=CatchUp.HOLD,
-        overlap=Overlap.WAIT,
-        note=None,
-    )
