@@ -1,4 +1,4 @@
-"""The people and the text of the sample letter. All of it is invented; the domains are reserved for examples (RFC 2606)."""
+"""The people and the text of the sample letter: all invented; the domains are reserved for examples (RFC 2606)."""
 
 from audience.model import NewRecipient
 

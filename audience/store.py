@@ -38,6 +38,7 @@ from storage.many import as_kept, insert_many, is_one_of
 
 _NAMED = 5
 _LAST_CHARACTER = "\U0010ffff"
+_LISTS_OF_ONE = 5
 
 
 def create_audience(tx: Tx, name: str, now: datetime) -> Audience:
@@ -234,6 +235,20 @@ def look_for(tx: Tx, q: str, *, limit: int) -> list[Recipient]:
         within = key.contains(q, autoescape=True) & ~begins
         found |= _people(tx, within, limit - len(found))
     return list(found.values())
+
+
+def look_for_names(tx: Tx, q: str, *, limit: int) -> list[Recipient]:
+    """Return an entry of each of some people in whose name q stands: it walks along all names where few have it."""
+    q = q.strip()
+    if not q:
+        return []
+    # One person may be on several lists under one name; who is on more lists than this stands for some others too.
+    query = select(recipients).where(recipients.c.name.contains(q, autoescape=True))
+    rows = tx.execute(query.limit(limit * _LISTS_OF_ONE))
+    found: dict[str, Recipient] = {}
+    for row in rows:
+        found.setdefault(row.address_key, _recipient(row))
+    return list(found.values())[:limit]
 
 
 def _people(tx: Tx, where: ColumnElement[bool], limit: int) -> dict[str, Recipient]:

@@ -11,6 +11,7 @@ from delivery.model import COUNTERS, Counts, Decision, Origin, RunStatus
 from delivery.tables import runs, slots
 from foundation.errors import NotFound
 from storage.database import Tx
+from storage.many import is_one_of
 
 _NAMES = (
     "id",
@@ -182,6 +183,34 @@ def on_their_way(tx: Tx, *, or_ended_since: datetime) -> list[RunOutline]:
         )
     )
     return [_outline(row) for row in tx.execute(query.order_by(runs.c.id))]
+
+
+def of_campaigns(tx: Tx, campaign_ids: Collection[int], *, limit: int) -> list[RunOutline]:
+    """Return the newest runs of these campaigns."""
+    query = _select().where(is_one_of(runs.c.campaign_id, campaign_ids))
+    return [_outline(row) for row in tx.execute(query.order_by(runs.c.id.desc()).limit(limit))]
+
+
+def any_sent(tx: Tx) -> bool:
+    """Say whether a run has ever sent anything."""
+    return tx.execute(select(runs.c.id).where(runs.c.sent > 0).limit(1)).first() is not None
+
+
+def any_but_of(tx: Tx, campaign_ids: Collection[int]) -> bool:
+    """Say whether there is a run of any other campaign than these."""
+    query = select(runs.c.id).where(runs.c.campaign_id.not_in(campaign_ids))
+    return tx.execute(query.limit(1)).first() is not None
+
+
+def percent_under_way(tx: Tx) -> int | None:
+    """Return how much of all that is being sent just now is settled, in whole percent; None where nothing is."""
+    recipients = func.sum(runs.c.recipients)
+    left = func.sum(runs.c.queued + runs.c.sending)
+    query = select(recipients.label("recipients"), left.label("left")).where(
+        runs.c.status == RunStatus.RUNNING, runs.c.finished_at.is_(None)
+    )
+    row = tx.execute(query).one()
+    return 100 * (row.recipients - row.left) // row.recipients if row.recipients else None
 
 
 def held_slots(tx: Tx, schedule_ids: Collection[int]) -> dict[int, HeldSlots]:

@@ -1,7 +1,7 @@
+from assembly.invented import HTML, SUBJECT, people
 from campaigns.model import InDoubtRule, Snapshot
 from campaigns.render import RecipientView, compile_content
 from mail.address import normalise
-from assembly.invented import HTML, SUBJECT, people
 from tests.builders import NOON
 
 

@@ -6,13 +6,17 @@ from urllib.parse import urlsplit
 
 from flask import Response
 
+from assembly import Sendonce
 from foundation.settings import PREFIX, Settings
 from foundation.version import VERSION
 from identity.model import Role
 from identity.roles import may
+from scheduler import desk
 from web.current import the_caller, the_house
+from web.first_steps import FirstSteps, are_hidden, first_steps
 from web.looks import theme
 from web.page import Pages, go, show
+from web.schedule_rows import names_of
 from web.shown import duration
 
 pages = Pages("settings")
@@ -47,13 +51,15 @@ class Fact:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GeneralPage:
-    """What is set. public_url_warning: why the address is not as it should be."""
+    """What is set. public_url_warning: why the address is not as it should be. steps: for who can take them."""
 
     tabs: Sequence[dict[str, object]]
     version: str
     facts: Sequence[Fact]
     public_url_warning: str | None
 
+    steps: FirstSteps | None
+    steps_are_hidden: bool
 
 @pages.get("/settings")
 def settings() -> Response:
@@ -76,10 +82,18 @@ def general() -> Response:
         ],
         public_url_warning=_public_url_warning(house.public_url),
     )
+        steps=_steps(house),
+        steps_are_hidden=are_hidden(),
     return show("settings_general.html", page=page, section=SECTION)
 
 
 def tabs(current: str) -> list[dict[str, object]]:
+def _steps(house: Sendonce) -> FirstSteps | None:
+    if not may(the_caller(), Role.EDITOR):
+        return None
+    return first_steps(house, names_of(house), desk.list_schedules(house.scheduler))
+
+
     """Return the parts of the settings that the caller may see, as chips."""
     caller = the_caller()
     return [

@@ -30,7 +30,7 @@ PLACES = (
     Place(
         "Everywhere",
         (
-            Shortcut(("/",), "Find a recipient"),
+            Shortcut(("/",), "Search people, campaigns, schedules, runs, audiences, accounts"),
             Shortcut(("?",), "Show this list"),
             Shortcut(("Esc",), "Close a menu or a dialog"),
         ),
