@@ -6,10 +6,12 @@ from urllib.parse import urlencode
 
 from flask import Response, request
 
-from accounts import store as accounts
+from identity.model import Role
+from identity.roles import may
 from scheduler import desk
 from scheduler.model import Schedule, Status
-from web.current import the_house
+from web.current import the_caller, the_house
+from web.first_steps import FirstSteps, are_hidden, first_steps
 from web.page import Pages, show
 from web.schedule_rows import (
     OVER,
@@ -60,7 +62,7 @@ class AutomationPage:
     has_audiences: bool
     has_campaigns: bool
     has_schedules: bool
-    only_sandbox: bool
+    first_steps: FirstSteps | None
     next_page: str | None
 
 
@@ -100,7 +102,7 @@ def automation() -> Response:
         has_audiences=bool(names.audiences),
         has_campaigns=bool(names.campaigns),
         has_schedules=bool(every),
-        only_sandbox=_only_sandbox(),
+        first_steps=_first_steps(names, every),
         next_page=_next_page(start, len(found)),
     )
     return show("automation.html", page=page, section="Automation")
@@ -137,6 +139,9 @@ def _next_page(start: int, found: int) -> str | None:
     return "/automation?" + urlencode(given | {"from": start + PAGE})
 
 
-def _only_sandbox() -> bool:
-    with the_house().database.read() as tx:
-        return len(accounts.names(tx)) == 1
+def _first_steps(names: Names, every: Sequence[Schedule]) -> FirstSteps | None:
+    """Return the first steps, where there are some left and the caller can take them."""
+    if are_hidden() or not may(the_caller(), Role.EDITOR):
+        return None
+    steps = first_steps(the_house(), names, every)
+    return None if steps.are_over else steps
