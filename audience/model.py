@@ -69,14 +69,26 @@ class SuppressionReason(StrEnum):
     MANUAL = "manual"
 
 
+class SuppressionSource(StrEnum):
+    """How an address came on the list: a mail program's one click, the page behind the link, or somebody here."""
+
+    ONE_CLICK = "one-click"
+    PAGE = "page"
+    HAND = "hand"
+    FILE = "file"
+    API = "api"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Suppression:
-    """An address that gets nothing."""
+    """An address that gets nothing. run_id: whose e-mail somebody unsubscribed from; None, as source, where not known."""
 
     id: int
     email: str
     reason: SuppressionReason
     created_at: datetime
+    source: SuppressionSource | None
+    run_id: int | None
 
 
 class ImportStatus(StrEnum):

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Row, delete, exists, func, select
 
-from audience.model import Rejected, Suppression, SuppressionReason
+from audience.model import Rejected, Suppression, SuppressionReason, SuppressionSource
 from audience.tables import recipients, suppressions
 from foundation.errors import NotFound
 from mail.address import normalise, normalise_fast
@@ -14,15 +14,30 @@ from storage.database import Tx, insert_into
 from storage.many import is_one_of
 
 
-def add(tx: Tx, email: str, reason: SuppressionReason, now: datetime) -> Suppression:
+def add(
+    tx: Tx,
+    email: str,
+    reason: SuppressionReason,
+    now: datetime,
+    *,
+    source: SuppressionSource | None = None,
+    run_id: int | None = None,
+) -> Suppression:
     """Suppress an address. One that is suppressed already stays as it is: the first reason holds.
 
-    Raises Invalid on email.
+    run_id: the run whose e-mail somebody unsubscribed from. Raises Invalid on email.
     """
     address = normalise(email)
     tx.execute(
         insert_into(tx, suppressions)
-        .values(email=address.written, address_key=address.key, reason=reason, created_at=now)
+        .values(
+            email=address.written,
+            address_key=address.key,
+            reason=reason,
+            created_at=now,
+            source=source,
+            run_id=run_id,
+        )
         .on_conflict_do_nothing(index_elements=[suppressions.c.address_key])
     )
     there = select(suppressions).where(suppressions.c.address_key == address.key)
@@ -30,7 +45,12 @@ def add(tx: Tx, email: str, reason: SuppressionReason, now: datetime) -> Suppres
 
 
 def add_all(
-    tx: Tx, emails: Sequence[str], reason: SuppressionReason, now: datetime
+    tx: Tx,
+    emails: Sequence[str],
+    reason: SuppressionReason,
+    now: datetime,
+    *,
+    source: SuppressionSource | None = None,
 ) -> tuple[int, list[Rejected]]:
     """Suppress addresses, and return how many were not yet, and those that are none; row is the place, from 1."""
     rows: dict[str, str] = {}
@@ -43,7 +63,14 @@ def add_all(
             rows.setdefault(address.key, address.written)
     there = which_suppressed(tx, list(rows))
     new = [
-        {"email": written, "address_key": key, "reason": reason, "created_at": now}
+        {
+            "email": written,
+            "address_key": key,
+            "reason": reason,
+            "created_at": now,
+            "source": source,
+            "run_id": None,
+        }
         for key, written in rows.items()
         if key not in there
     ]
@@ -124,4 +151,6 @@ def _suppression(row: Row[Any]) -> Suppression:
         email=row.email,
         reason=SuppressionReason(row.reason),
         created_at=row.created_at,
+        source=row.source and SuppressionSource(row.source),
+        run_id=row.run_id,
     )

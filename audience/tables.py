@@ -51,6 +51,8 @@ suppressions = Table(
     Column("address_key", String(320), nullable=False, unique=True),
     Column("reason", String(20), nullable=False),
     Column("created_at", Instant, nullable=False),
+    Column("source", String(20)),  # how it came here: one-click, page, hand, file, api
+    Column("run_id", Integer),  # the run whose e-mail it was that somebody unsubscribed from
     sqlite_autoincrement=True,
 )
 

@@ -1,16 +1,16 @@
 """What one person was sent, and was not: their delivery in every run. Reads only."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Subquery, func, select
+from sqlalchemy import ColumnElement, Row, Subquery, exists, func, select
 
 from delivery import decisions as made
 from delivery.decisions import MadeDecision
 from delivery.model import DeliveryStatus
-from delivery.tables import deliveries, runs
+from delivery.tables import deliveries, run_audiences, runs
 from storage.database import Tx
 
 _OF_RUN = ("campaign_id", "slot", "zone")
@@ -46,6 +46,48 @@ class PersonsDelivery:
     message_id: str | None
     updated_at: datetime
     decisions: Sequence[MadeDecision]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunWithout:
+    """A run over audiences that the person is in, which has no row for them.
+
+    recipient_ceiling: who came later has a higher id. audience_ids: those of them that were asked for.
+    """
+
+    run_id: int
+    campaign_id: int
+    slot: datetime
+    zone: str
+    materialised: bool
+    recipient_ceiling: int
+    reason: str | None
+    audience_ids: Sequence[int]
+
+
+def runs_without(
+    tx: Tx, address_key: str, audience_ids: Collection[int], *, before: int | None, limit: int
+) -> list[RunWithout]:
+    """Return the runs over these audiences that a person has no row in, newest first; before: with a smaller id."""
+    over_them = run_audiences.c.audience_id.in_(audience_ids)
+    theirs = exists().where(
+        deliveries.c.run_id == runs.c.id, deliveries.c.address_key == address_key
+    )
+    names = ("campaign_id", "slot", "zone", "materialised", "recipient_ceiling", "reason")
+    query = (
+        select(runs.c.id.label("run_id"), *(runs.c[name] for name in names))
+        .where(exists().where(run_audiences.c.run_id == runs.c.id, over_them), ~theirs)
+        .order_by(runs.c.id.desc())
+        .limit(limit)
+    )
+    if before is not None:
+        query = query.where(runs.c.id < before)
+    rows = tx.execute(query).all()
+    over: dict[int, list[int]] = {row.run_id: [] for row in rows}
+    listed = select(run_audiences).where(run_audiences.c.run_id.in_(over), over_them)
+    for run_id, audience_id in tx.execute(listed):
+        over[run_id].append(audience_id)
+    return [RunWithout(**row._asdict(), audience_ids=over[row.run_id]) for row in rows]
 
 
 def of_person(tx: Tx, address_key: str, *, before: int | None, limit: int) -> list[PersonsDelivery]:
@@ -86,6 +128,13 @@ def totals_of_person(tx: Tx, address_key: str) -> dict[DeliveryStatus, int]:
         told = _told(DeliveryStatus(status))
         totals[told] = totals.get(told, 0) + count
     return totals
+
+
+def ids_of_person(tx: Tx, address_key: str) -> list[int]:
+    """Return the ids of all deliveries to a person."""
+    walk = _walk(address_key)
+    query = select(walk.c.delivery_id).where(walk.c.delivery_id.is_not(None))
+    return list(tx.scalars(query.order_by(walk.c.id)))
 
 
 def _walk(address_key: str) -> Subquery:

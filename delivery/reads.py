@@ -323,6 +323,13 @@ def list_deliveries(
     return [_delivery(r) for r in tx.execute(query.order_by(deliveries.c.id).limit(limit))]
 
 
+def run_of_delivery(tx: Tx, delivery_id: int) -> int | None:
+    """Return the run of a delivery; None where there is no such delivery (any more)."""
+    query = select(deliveries.c.run_id).where(deliveries.c.id == delivery_id)
+    found: int | None = tx.execute(query).scalar_one_or_none()
+    return found
+
+
 def deliveries_named(tx: Tx, run_id: int, delivery_ids: Collection[int]) -> list[Delivery]:
     """Return these deliveries of a run, in the order they were made; what is none of its own is left out."""
     query = select(deliveries).where(

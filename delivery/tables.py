@@ -1,7 +1,7 @@
 """The ledger's tables.
 
-Written by ledger, leases, tally, slots, doubts, missing and decisions alone; read by those, reads, progress, outlines,
-history and certificate. Nobody else knows them.
+Written by ledger, leases, tally, slots, doubts, missing, decisions and erasure alone; read by those, reads, progress,
+outlines, history and certificate. Nobody else knows them.
 """
 
 from sqlalchemy import (

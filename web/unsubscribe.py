@@ -7,8 +7,9 @@ sends it. Taking it back has an address of its own, which stands in no mail: no 
 from flask import Blueprint, Response, render_template, request
 
 from audience import suppressions
-from audience.model import Suppression, SuppressionReason
+from audience.model import Suppression, SuppressionReason, SuppressionSource
 from audience.unsubscribe import read_token
+from delivery import reads
 from foundation.errors import Invalid, NotFound
 from storage.database import Tx
 from web.current import the_house
@@ -50,13 +51,20 @@ def act(token: str) -> Response:
     """Write the address nothing any more."""
     house = the_house()
     try:
-        _, email = read_token(house.key, token)
+        delivery_id, email = read_token(house.key, token)
     except NotFound:
         return _page(404, "unknown")
     if not _is_one_click():
         return _page(400, "asked", token=token, email=email)
     with house.database.write(durable=True) as tx:
-        there = suppressions.add(tx, email, SuppressionReason.UNSUBSCRIBED, house.clock.now())
+        there = suppressions.add(
+            tx,
+            email,
+            SuppressionReason.UNSUBSCRIBED,
+            house.clock.now(),
+            source=_source(),
+            run_id=reads.run_of_delivery(tx, delivery_id),
+        )
     return _page(200, "done", token=token, email=email, there=there)
 
 
@@ -91,6 +99,10 @@ def _found(tx: Tx, email: str) -> Suppression | None:
 def _may_undo(there: Suppression) -> bool:
     # A bounce, a complaint, or what somebody here decided is not the recipient's to take back.
     return there.reason is SuppressionReason.UNSUBSCRIBED
+
+
+def _source() -> SuppressionSource:
+    return SuppressionSource.PAGE if "page" in request.form else SuppressionSource.ONE_CLICK
 
 
 def _is_one_click() -> bool:

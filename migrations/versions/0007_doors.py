@@ -19,6 +19,8 @@ def upgrade() -> None:
         "accounts",
         sa.Column("verify_tls", sa.Boolean(), server_default=sa.true(), nullable=False),
     )
+    op.add_column("suppressions", sa.Column("source", sa.String(length=20), nullable=True))
+    op.add_column("suppressions", sa.Column("run_id", sa.Integer(), nullable=True))
     op.create_table(
         "recovery_codes",
         sa.Column("id", sa.Integer(), nullable=False),

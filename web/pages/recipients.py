@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from urllib.parse import urlencode
 
 from flask import Response, request
@@ -10,7 +11,7 @@ from accounts import store as accounts
 from audience import store, suppressions
 from audience.model import Audience, Recipient, Suppression
 from delivery import history, outlines
-from delivery.history import PersonsDelivery
+from delivery.history import PersonsDelivery, RunWithout
 from delivery.model import DeliveryStatus, RunStatus
 from delivery.outlines import RunOutline
 from mail.address import normalise_fast
@@ -19,12 +20,13 @@ from web import forms
 from web.current import the_house
 from web.decided import Decided, decided
 from web.fields import Query, QueryText
+from web.held_back import since, why_not_in_it, why_skipped_then
 from web.page import Pages, go, show
 from web.pages.audience import as_text
-from web.pages.suppressions import reason_in_words
 from web.paging import Page, next_cursor
 from web.person import Person, path_of, person
 from web.schedule_rows import Names, names_of
+from web.shown import viewers_zone
 
 pages = Pages("recipients")
 
@@ -39,14 +41,6 @@ _IN_ORDER = (
     (DeliveryStatus.QUEUED, "queued"),
     (DeliveryStatus.SENDING, "sending"),
 )
-_REASONS = {
-    "unsubscribed": "Not written to: unsubscribed",
-    "bounced": "Not written to: the address had bounced",
-    "complained": "Not written to: had complained",
-    "manual": "Not written to: suppressed by hand",
-    "cancelled": "The run was cancelled before its turn",
-    "removed": "Was taken out of the audience before its turn",
-}
 
 
 class FindQuery(Query):
@@ -86,12 +80,15 @@ class Entry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeliveryRow:
-    """The person's email in one run. why: where nothing was sent, in words."""
+    """The person's e-mail in one run; delivery is None where there is none. why: why nothing was sent, in words."""
 
-    delivery: PersonsDelivery
+    run_id: int
+    slot: datetime
+    zone: str
     campaign: str
+    delivery: PersonsDelivery | None
     account: str | None
-    status: str
+    status: str | None
     why: str | None
     decided: Sequence[Decided]
 
@@ -105,7 +102,7 @@ class PersonPage:
     name: str
     entries: Sequence[Entry]
     suppression: Suppression | None
-    suppressed_for: str | None
+    suppressed: str | None
     deliveries: int
     totals: Sequence[tuple[str, int]]
     rows: Sequence[DeliveryRow]
@@ -142,11 +139,25 @@ def recipient(email: str) -> Response:
     names = names_of(house)
     with house.database.read() as tx:
         found = person(tx, email, before=query.key, limit=PAGE + 1)
+        without = history.runs_without(
+            tx,
+            found.address_key,
+            [audience.id for audience, _ in found.entries],
+            before=query.key,
+            limit=PAGE + 1,
+        )
         totals = history.totals_of_person(tx, found.address_key)
         called = accounts.names(tx)
         waiting = [one.run_id for one in found.deliveries if one.status == DeliveryStatus.QUEUED]
         runs = outlines.by_id(tx, waiting)
-    cursor = next_cursor(found.deliveries, limit=PAGE, key=lambda delivery: delivery.run_id)
+    rows = [
+        _row(one, names, called, runs.get(one.run_id), found.suppression)
+        for one in found.deliveries
+    ]
+    rows += [_row_without(one, names, found) for one in without]
+    rows.sort(key=lambda row: row.run_id, reverse=True)
+    rows = rows[: PAGE + 1]
+    cursor = next_cursor(rows, limit=PAGE, key=lambda row: row.run_id)
     path = path_of(email)
     page = PersonPage(
         email=found.email,
@@ -161,10 +172,10 @@ def recipient(email: str) -> Response:
             for audience, one in found.entries
         ],
         suppression=found.suppression,
-        suppressed_for=reason_in_words(found.suppression.reason) if found.suppression else None,
+        suppressed=since(found.suppression, viewers_zone()) if found.suppression else None,
         deliveries=sum(totals.values()),
         totals=[(word, totals[status]) for status, word in _IN_ORDER if status in totals],
-        rows=[_row(one, names, called, runs.get(one.run_id)) for one in found.deliveries[:PAGE]],
+        rows=[row for row in rows[:PAGE] if row.delivery or row.why],
         is_known=found.is_known or bool(totals),
         first=path if query.cursor else None,
         next=f"{path}?{urlencode({'cursor': cursor})}" if cursor else None,
@@ -201,19 +212,40 @@ def _name(found: Person) -> str:
 
 
 def _row(
-    one: PersonsDelivery, names: Names, called: Mapping[int, str], waits_in: RunOutline | None
+    one: PersonsDelivery,
+    names: Names,
+    called: Mapping[int, str],
+    waits_in: RunOutline | None,
+    suppression: Suppression | None,
 ) -> DeliveryRow:
     account = None
     if one.account_id is not None:
         account = called.get(one.account_id, f"account {one.account_id} (deleted)")
-    why = _REASONS.get(one.reason, one.reason) if one.reason else None
+    why = why_skipped_then(one, suppression)
     return DeliveryRow(
-        delivery=one,
+        run_id=one.run_id,
+        slot=one.slot,
+        zone=one.zone,
         campaign=names.campaign(one.campaign_id),
+        delivery=one,
         account=account,
         status=str(one.status),
         why=why or (_why_not_yet(waits_in) if waits_in else None),
         decided=decided(one.decisions),
+    )
+
+
+def _row_without(run: RunWithout, names: Names, found: Person) -> DeliveryRow:
+    return DeliveryRow(
+        run_id=run.run_id,
+        slot=run.slot,
+        zone=run.zone,
+        campaign=names.campaign(run.campaign_id),
+        delivery=None,
+        account=None,
+        status=None,
+        why=why_not_in_it(run, found.entries),
+        decided=(),
     )
 
 
