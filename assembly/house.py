@@ -14,6 +14,7 @@ from accounts.model import Account
 from assembly.background import Background
 from assembly.last_words import LastWords
 from assembly.leader import Leader
+from assembly.resealing import reseal
 from audience import csv_import
 from delivery.dispatcher import Dispatcher
 from delivery.outcome import Patience
@@ -169,10 +170,16 @@ def _open(folder: Path, database: Database, settings: Settings, edges: Edges) ->
             refuse_unfinished(folder)
             make_private(database.path)
             migrate(database)
-            key = load_secret_key(edges.disk, folder / "secret_key", settings.secret_key)
+            key = load_secret_key(
+                edges.disk,
+                folder / "secret_key",
+                settings.secret_key,
+                old=settings.secret_key_old,
+            )
             with database.write(durable=True) as tx:
                 installation.ensure(tx, edges.clock.now())
                 account_store.ensure_sandbox(tx, edges.clock.now())
+                reseal(tx, key)
     except Timeout:
         raise Unavailable(
             f"Another process is starting on {folder} and does not get on. Look at it, then start again."

@@ -46,4 +46,6 @@ class _Tokens(URLSafeSerializer):
 
 @lru_cache(maxsize=4)
 def _serializer(key: SecretKey) -> URLSafeSerializer:
-    return _Tokens(key.derive(_USE), salt=_USE, signer_kwargs={"digest_method": hashlib.sha256})
+    # The last one signs, each one is recognised: a link in an old mail must outlive a change of the key.
+    keys = list(reversed(key.derive_each(_USE)))
+    return _Tokens(keys, salt=_USE, signer_kwargs={"digest_method": hashlib.sha256})

@@ -6,7 +6,7 @@ Environment variables are named SENDONCE_ and the field's name in capitals; a co
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal
@@ -48,9 +48,11 @@ class Settings:
     retry_delay: timedelta
     give_up_after: timedelta
     state_dir: Path
-    secret_key: str | None
+    # Never part of a text that is made of the settings: it could end up in a log.
+    secret_key: str | None = field(repr=False)
+    secret_key_old: str | None = field(repr=False)
     public_url: str | None
-    bootstrap_token: str | None
+    bootstrap_token: str | None = field(repr=False)
     log_format: Literal["console", "json"]
 
     @classmethod
@@ -90,6 +92,7 @@ class Settings:
             give_up_after=timedelta(seconds=texts.give_up_after),
             state_dir=state_dir,
             secret_key=texts.secret_key,
+            secret_key_old=texts.secret_key_old,
             public_url=texts.public_url,
             bootstrap_token=texts.bootstrap_token,
             log_format=texts.log_format,
@@ -112,6 +115,7 @@ class _Texts(BaseModel):
     state_dir: Path | None = None
     database_url: str | None = None
     secret_key: str | None = None
+    secret_key_old: str | None = None
     public_url: str | None = None
     bootstrap_token: str | None = None
     log_format: Literal["console", "json"] = "console"
@@ -144,12 +148,12 @@ class _Texts(BaseModel):
             )
         return value.rstrip("/")
 
-    @field_validator("secret_key")
+    @field_validator("secret_key", "secret_key_old")
     @classmethod
     def _is_no_guess(cls, value: str | None) -> str | None:
         if value is not None and len(value) < SHORTEST_SECRET_KEY:
             raise ValueError(
-                f"is too short: give at least {SHORTEST_SECRET_KEY} characters, or unset it and one is made"
+                f"is too short: a key has at least {SHORTEST_SECRET_KEY} characters. Give one, or unset it"
             )
         return value
 

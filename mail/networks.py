@@ -1,7 +1,7 @@
 """Which network a mail server is in: what can be reached from here, and by no stranger, is shown as such."""
 
 import ipaddress
-import socket
+import re
 from enum import StrEnum
 
 
@@ -31,10 +31,29 @@ def network_of(host: str) -> Network:
         return _network_of_ip(ipaddress.ip_address(name.partition("%")[0]))
     except ValueError:
         pass
+    number = _as_resolvers_read(name)
+    return Network.NAME if number is None else _network_of_ip(ipaddress.IPv4Address(number))
+
+
+_PART = re.compile(r"0x[0-9a-f]{1,8}|[0-9]{1,11}")
+
+
+def _as_resolvers_read(name: str) -> int | None:
+    """Return the IPv4 address that inet_aton makes of one to four numbers, the last of which fills what is left."""
+    parts = name.split(".")
+    if len(parts) > 4 or not all(_PART.fullmatch(part) for part in parts):
+        return None
     try:
-        return _network_of_ip(ipaddress.IPv4Address(socket.inet_aton(name)))
-    except (OSError, ValueError):
-        return Network.NAME
+        *first, last = (
+            int(part, 16 if part.startswith("0x") else 8 if part.startswith("0") else 10)
+            for part in parts
+        )
+    except ValueError:  # an 8 in an octal number
+        return None
+    left = 8 * (4 - len(first))
+    if last >= 1 << left or any(part > 255 for part in first):
+        return None
+    return int.from_bytes(bytes(first)) << left | last
 
 
 def _network_of_ip(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> Network:

@@ -10,7 +10,6 @@ import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import StrEnum
 from pathlib import Path
 
 import click
@@ -18,12 +17,15 @@ import click
 from accounts import store as account_store
 from accounts.model import Account, State
 from accounts.probe import is_ok, probe
+from assembly.resealing import standing
 from foundation.clock import Clock, SystemClock
 from foundation.errors import SendonceError, Unavailable
 from foundation.machine import Room, clock_is_synchronised, free_megabytes
 from foundation.settings import Settings
 from mail.reply import Stage
 from mail.sandbox import SandboxServer
+from ops.exposure import open_to_others
+from ops.findings import Finding, Verdict
 from ops.progress import table
 from scheduler.copies import read_copies
 from scheduler.entries import Damaged, parse
@@ -35,27 +37,12 @@ from storage.database import CHECKPOINT_IS_SAFE, Database
 from storage.disk import OsDisk
 from storage.filesystem import file_system_of, prepare_folder
 from storage.replacement import refuse_unfinished
-from storage.sealed import load_secret_key
+from storage.sealed import SecretKey, load_secret_key
 
 _ALIVE = timedelta(seconds=10)
 _FAR = timedelta(days=30)
 _SLACK = timedelta(seconds=2)
 _SHOWN_ENTRIES = 10
-
-
-class Verdict(StrEnum):
-    OK = "ok"
-    WARNING = "warning"
-    WRONG = "wrong"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that was looked at: what it is, how it is, and what to do, where there is something to do."""
-
-    verdict: Verdict
-    what: str
-    says: str
 
 
 def examine(settings: Settings) -> int:
@@ -79,7 +66,7 @@ def diagnose(settings: Settings, clock: Clock | None = None) -> list[Finding]:
         missing = Finding(Verdict.WRONG, "data directory", _unusable(folder, error))
     if missing is not None:
         return [*findings, missing]
-    findings += [*_folder(folder), *_disk(folder)]
+    findings += [*_folder(folder), *open_to_others(folder, settings.state_dir), *_disk(folder)]
     try:
         refuse_unfinished(folder)
     except Unavailable as error:
@@ -177,12 +164,8 @@ def _folder(folder: Path) -> Iterator[Finding]:
     except SendonceError as error:
         yield Finding(Verdict.WRONG, "data directory", error.message)
         return
-    if folder.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-        says = f"Others can look into {folder}. chmod 700 {folder}"
-        yield Finding(Verdict.WARNING, "data directory", says)
-    else:
-        kind = file_system_of(folder) or "a file system of unknown kind"
-        yield Finding(Verdict.OK, "data directory", f"{folder} on {kind}")
+    kind = file_system_of(folder) or "a file system of unknown kind"
+    yield Finding(Verdict.OK, "data directory", f"{folder} on {kind}")
     key = folder / "secret_key"
     if key.exists() and key.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
         says = f"Others can read {key}, which opens every stored password. chmod 600 {key}"
@@ -309,7 +292,8 @@ def _accounts(place: _Place) -> Iterator[Finding]:
         )
         yield Finding(Verdict.WRONG, "secret key", says)
         return
-    key = load_secret_key(OsDisk(), key_file, settings.secret_key)
+    key = load_secret_key(OsDisk(), key_file, settings.secret_key, old=settings.secret_key_old)
+    yield from _key(place, key)
     with place.database.read() as tx:
         accounts = account_store.list_(tx, key, after=None, limit=10_000)
     with tempfile.TemporaryDirectory(prefix="sendonce-doctor-") as folder:
@@ -320,6 +304,30 @@ def _accounts(place: _Place) -> Iterator[Finding]:
                 yield _account(account, port, place.clock.now())
         finally:
             sandbox.stop()
+
+
+def _key(place: _Place, key: SecretKey) -> Iterator[Finding]:
+    """Say what is sealed with which key, where that says anything."""
+    with place.database.read() as tx:
+        found = standing(tx, key)
+    if found.lost:
+        says = (
+            f"{found.lost} stored passwords or other secrets were sealed with a key that is not set. Set"
+            " SENDONCE_SECRET_KEY_OLD to it, and start the server once; or enter the passwords again."
+        )
+        yield Finding(Verdict.WRONG, "secret key", says)
+    if found.old:
+        says = (
+            f"{found.old} stored passwords or other secrets are still sealed with SENDONCE_SECRET_KEY_OLD. Start the"
+            " server once: it seals them with the new key."
+        )
+        yield Finding(Verdict.WARNING, "secret key", says)
+    elif key.has_old:
+        says = (
+            "Nothing is sealed with SENDONCE_SECRET_KEY_OLD any more. Without it, unsubscribe links in e-mails that"
+            " went out under it stop working, and older entries of the audit log can't be checked."
+        )
+        yield Finding(Verdict.OK, "secret key", says)
 
 
 def _account(account: Account, sandbox_port: int, now: datetime) -> Finding:

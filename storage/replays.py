@@ -5,6 +5,7 @@ request that is still in work, or to a process that died in it.
 """
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -33,16 +34,19 @@ replays = Table(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """What names a request that may be repeated."""
+    """What names a request that may be repeated.
+
+    bodies: the mark of its body, then those that it had under keys of the installation that were changed since.
+    """
 
     caller: str
     path: str
     key: str
-    body: bytes
+    bodies: Sequence[bytes]
 
     @property
-    def body_sha256(self) -> str:
-        return hashlib.sha256(self.body).hexdigest()
+    def body_sha256s(self) -> list[str]:
+        return [hashlib.sha256(body).hexdigest() for body in self.bodies]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +79,7 @@ def begin(tx: Tx, request: Request, now: datetime) -> Answer | None:
             caller=request.caller,
             path=request.path,
             key=request.key,
-            body_sha256=request.body_sha256,
+            body_sha256=request.body_sha256s[0],
             started_at=now,
         )
         .on_conflict_do_nothing()
@@ -111,7 +115,7 @@ def forget(tx: Tx, request: Request) -> None:
 
 
 def _answer(row: Row[Any], request: Request) -> Answer:
-    if row.body_sha256 != request.body_sha256:
+    if row.body_sha256 not in request.body_sha256s:
         raise OtherBody
     if row.status is None:
         raise InWork

@@ -104,7 +104,9 @@ def _begin() -> Response | None:
     key = _key()
     if key is None:
         return None
-    named = replays.Request(caller=the_caller().name, path=request.path, key=key, body=_body_mark())
+    named = replays.Request(
+        caller=the_caller().name, path=request.path, key=key, bodies=_body_marks()
+    )
     try:
         answer = _first_answer(named)
     except replays.OtherBody:
@@ -185,9 +187,14 @@ def _keep(named: replays.Request, answer: Response) -> None:
         replays.finish(tx, named, kept)
 
 
-def _body_mark() -> bytes:
+def _body_marks() -> list[bytes]:
     """Return what tells two bodies apart and does not give away a password in one, as a plain hash would."""
-    mark = hmac.new(the_house().key.derive("bodies of repeated requests"), digestmod=hashlib.sha256)
+    secrets = the_house().key.derive_each("bodies of repeated requests")
+    return [hmac.digest(secret, _body_digest(), "sha256") for secret in secrets]
+
+
+def _body_digest() -> bytes:
+    mark = hashlib.sha256()
     if request.mimetype not in _FORMS:
         mark.update(request.get_data(cache=True))
         return mark.digest()

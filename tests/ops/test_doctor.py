@@ -204,10 +204,10 @@ def test_a_leader_that_is_not_heard_of_any_more_is_a_warning(house: Sendonce) ->
 def test_a_directory_that_others_can_look_into_is_a_warning(house: Sendonce) -> None:
     house.settings.data_dir.chmod(0o755)
 
-    found = finding(look(house), "data directory")
+    found = finding(look(house), "files")
 
     assert found.verdict is Verdict.WARNING
-    assert f"chmod 700 {house.settings.data_dir}" in found.says
+    assert f"chmod -R go-rwx {house.settings.data_dir}" in found.says
 
 
 def test_a_key_that_others_can_read_is_wrong(house: Sendonce) -> None:

@@ -124,7 +124,7 @@ def test_epochs_rise_and_know_their_boot(tmp_path: Path) -> None:
 
 
 def a_request(body: bytes = b"{}") -> Request:
-    return Request(caller="token:1", path="/api/campaigns", key="k", body=body)
+    return Request(caller="token:1", path="/api/campaigns", key="k", bodies=[body])
 
 
 def test_a_repeat_gets_the_first_answer(tmp_path: Path) -> None:
