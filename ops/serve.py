@@ -153,7 +153,12 @@ class _Problem(ErrorTask):  # type: ignore[misc]  # the library has no types
         }
         body = json.dumps(members).encode()
         self.status = f"{error.code} {error.reason}"
-        self.response_headers.append(("Content-Type", "application/problem+json"))
+        self.response_headers += [
+            ("Content-Type", "application/problem+json"),
+            ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"),
+            ("X-Content-Type-Options", "nosniff"),
+            ("Cache-Control", "no-store"),
+        ]
         self.set_close_on_finish()
         self.content_length = len(body)
         self.write(body)

@@ -46,6 +46,17 @@ def for_role(view: View, role: Role) -> View:
     return view
 
 
+def is_declared(view: object) -> bool:
+    """Say whether the view was marked: with a role, or as open to all."""
+    return hasattr(view, _ROLE)
+
+
+def role_of(view: object) -> Role | None:
+    """Return the role that a view needs, None where it is open to all. One that was not marked is for admins."""
+    role = getattr(view, _ROLE, Role.ADMIN)
+    return None if role is _OPEN_TO_ALL else Role(role)
+
+
 def install(app: Flask) -> None:
     """Let nobody through who may not come in."""
     app.before_request(_guard)
@@ -75,8 +86,7 @@ def _role_needed() -> Role | None:
     if request.endpoint is None:  # no such route: whoever has no token is not told which there are
         under_api = request.path == "/api" or request.path.startswith("/api/")
         return Role.VIEWER if under_api else None
-    role = getattr(current_app.view_functions[request.endpoint], _ROLE, Role.ADMIN)
-    return None if role is _OPEN_TO_ALL else Role(role)
+    return role_of(current_app.view_functions[request.endpoint])
 
 
 def _who_asks() -> Principal:

@@ -135,5 +135,6 @@ def _add_headers(answer: Response) -> Response:
     # The address of an unsubscribe page holds a token: no other site is to learn it.
     headers["Referrer-Policy"] = "no-referrer"
     headers["Cross-Origin-Opener-Policy"] = "same-origin"
+    headers["Cross-Origin-Resource-Policy"] = "same-origin"
     headers.setdefault("Cache-Control", "no-store")
     return answer

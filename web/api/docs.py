@@ -10,6 +10,7 @@ from foundation.version import VERSION
 from identity.model import Role
 from web import sessions
 from web.curl import curl
+from web.current import the_house
 from web.guards import for_role
 from web.openapi import App
 from web.page import show
@@ -91,7 +92,8 @@ def openapi_json() -> Response:
 def docs() -> Response:
     """Show the OpenAPI document to a person: with the navigation around it for who is signed in."""
     document = _document()
-    host = request.host_url.removesuffix("/")
+    # What a client writes into Host is shown to nobody where it is known what the address is.
+    host = the_house().settings.public_url or request.host_url.removesuffix("/")
     return show(
         "api_docs.html",
         sections=sections(document, host=host),
