@@ -26,6 +26,7 @@ from mail.opening import Endpoint
 from mail.reply import Broken, Reply
 from mail.sandbox import SandboxServer
 from mail.transport import Transport
+from scheduler.deeds import note_changes
 from scheduler.edits import apply_edit
 from scheduler.json_store import JsonStore
 from scheduler.parts import SchedulerParts
@@ -109,7 +110,14 @@ def assemble(settings: Settings, edges: Edges | None = None) -> Sendonce:
     witness = last_words.witness = Witness(
         folder, disk=edges.disk, state_dir=settings.state_dir, name=name
     )
-    store = JsonStore(folder, disk=edges.disk, database=database, clock=clock, on_edit=apply_edit)
+    store = JsonStore(
+        folder,
+        disk=edges.disk,
+        database=database,
+        clock=clock,
+        on_edit=apply_edit,
+        note=functools.partial(note_changes, key=key),
+    )
     outbox = folder / "outbox"
     sandbox = SandboxServer(outbox, clock)
     connect = functools.partial(_connect_account, edges, sandbox)
@@ -134,6 +142,7 @@ def assemble(settings: Settings, edges: Edges | None = None) -> Sendonce:
     )
     scheduler = SchedulerParts(
         database=database,
+        key=key,
         store=store,
         clock=clock,
         check_interval=settings.scheduler_check_interval,

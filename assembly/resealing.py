@@ -2,7 +2,7 @@
 
 from accounts.tables import accounts
 from foundation.log import log_for
-from identity.tables import users
+from identity.tables import audit_head, users
 from storage import resealing
 from storage.database import Tx
 from storage.replays import replays
@@ -11,7 +11,12 @@ from storage.sealed import SecretKey
 
 log = log_for(__name__)
 
-_SEALED = (accounts.c.password_sealed, users.c.totp_sealed, replays.c.body)
+_SEALED = (
+    accounts.c.password_sealed,
+    users.c.totp_sealed,
+    replays.c.body,
+    audit_head.c.key_sealed,
+)
 
 
 def reseal(tx: Tx, key: SecretKey) -> None:

@@ -138,5 +138,7 @@ audit_head = Table(
     Column("id", Integer, primary_key=True, autoincrement=False),
     Column("entries", Integer, nullable=False),
     Column("seal", String(64), nullable=False),
+    # What the entries are sealed with, itself sealed with the installation's key: that one can be changed.
+    Column("key_sealed", LargeBinary),
     CheckConstraint("id = 1", name="one_row"),
 )

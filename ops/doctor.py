@@ -22,6 +22,7 @@ from foundation.clock import Clock, SystemClock
 from foundation.errors import SendonceError, Unavailable
 from foundation.machine import Room, clock_is_synchronised, free_megabytes
 from foundation.settings import Settings
+from identity import audit
 from mail.reply import Stage
 from mail.sandbox import SandboxServer
 from ops.exposure import open_to_others
@@ -294,6 +295,7 @@ def _accounts(place: _Place) -> Iterator[Finding]:
         return
     key = load_secret_key(OsDisk(), key_file, settings.secret_key, old=settings.secret_key_old)
     yield from _key(place, key)
+    yield _audit_log(place, key)
     with place.database.read() as tx:
         accounts = account_store.list_(tx, key, after=None, limit=10_000)
     with tempfile.TemporaryDirectory(prefix="sendonce-doctor-") as folder:
@@ -325,9 +327,23 @@ def _key(place: _Place, key: SecretKey) -> Iterator[Finding]:
     elif key.has_old:
         says = (
             "Nothing is sealed with SENDONCE_SECRET_KEY_OLD any more. Without it, unsubscribe links in e-mails that"
-            " went out under it stop working, and older entries of the audit log can't be checked."
+            " went out under it stop working."
         )
         yield Finding(Verdict.OK, "secret key", says)
+
+
+def _audit_log(place: _Place, key: SecretKey) -> Finding:
+    """Read all of the audit log, and say whether it is as it was written."""
+    with place.database.read() as tx:
+        fault = audit.first_fault(tx, key)
+        count = audit.size(tx)
+    if fault is None:
+        return Finding(Verdict.OK, "audit log", f"whole, {count} entries")
+    says = (
+        f"{fault} Somebody wrote into the database past Sendonce, or it is damaged: find out who can write to"
+        f" {place.database.path}, and compare with a backup. What was noted before that place is as it was written."
+    )
+    return Finding(Verdict.WRONG, "audit log", says)
 
 
 def _account(account: Account, sandbox_port: int, now: datetime) -> Finding:

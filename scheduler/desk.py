@@ -2,6 +2,8 @@
 
 An edit goes: id, file, copy, answer; the store sees to that. What is decided about slots goes to the ledger, under
 the store's lock, so that it and a tick never decide at once.
+
+by: who does it, for the audit log, which is written in the transaction of what it tells of.
 """
 
 from collections.abc import Iterator, Mapping
@@ -16,6 +18,9 @@ from delivery import control, reads, slots
 from delivery.model import Decision, Origin, Run, Standing
 from foundation.errors import Conflict, FieldError, Invalid, NotFound, Stale, Unavailable
 from foundation.log import log_for
+from identity import audit
+from identity.audit import SENDONCE, Author
+from scheduler.deeds import names, object_of
 from scheduler.due import SKIPPED_BY_A_PERSON, as_row, next_undecided, undecided
 from scheduler.fields import ScheduleFields, check
 from scheduler.making import freeze, make_run
@@ -64,9 +69,9 @@ def get(parts: SchedulerParts, schedule_id: int) -> Schedule:
         return _of(book, schedule_id)
 
 
-def create(parts: SchedulerParts, given: ScheduleFields) -> Schedule:
+def create(parts: SchedulerParts, given: ScheduleFields, *, by: Author = SENDONCE) -> Schedule:
     """Make a schedule. Raises Invalid: every wrong field, an unknown campaign, a one-time schedule in the past."""
-    with parts.store.edit() as book:
+    with parts.store.edit(by=by) as book:
         # By the moment from which it counts: a time that passes while it is written down still runs.
         _check(parts, given, book.now)
         made = book.add(lambda schedule_id: _new(schedule_id, given, book.now))
@@ -80,12 +85,13 @@ def edit(
     *,
     expected_version: int | None,
     again_today: bool,
+    by: Author = SENDONCE,
 ) -> Schedule:
     """Change some fields of a schedule; enabled=True brings back one that was taken out of the file.
 
     Raises NotFound, Stale, Invalid, and Conflict for a one-time schedule after its claim.
     """
-    with parts.store.edit() as book:
+    with parts.store.edit(by=by) as book:
         now = book.now
         if schedule_id in book.gone and changes.get("enabled") is True:
             _refuse_stale(book.gone[schedule_id], expected_version)
@@ -106,12 +112,19 @@ def edit(
             today = now.astimezone(ZoneInfo(new.timezone)).date()
             slots.let_day_run_again(tx, schedule_id, today)
             slots.mark_behind(tx, schedule_id)
+            _note(parts, tx, by, "run again today", new, now, day=today.isoformat())
     return _follow_up(parts, schedule_id)
 
 
-def delete(parts: SchedulerParts, schedule_id: int, *, expected_version: int | None) -> None:
+def delete(
+    parts: SchedulerParts,
+    schedule_id: int,
+    *,
+    expected_version: int | None,
+    by: Author = SENDONCE,
+) -> None:
     """Delete a schedule for good. Raises NotFound, Stale, and Conflict while a run of it is unfinished."""
-    with parts.store.edit() as book:
+    with parts.store.edit(by=by) as book:
         if schedule_id not in book.gone:
             _refuse_stale(_of(book, schedule_id), expected_version)
         with parts.database.read() as tx:
@@ -128,17 +141,23 @@ def delete(parts: SchedulerParts, schedule_id: int, *, expected_version: int | N
                 slots.release(tx, slot_id, Decision.SKIPPED, reason=DELETED, run_id=None)
 
 
-def pause(parts: SchedulerParts, schedule_id: int, *, note: str | None) -> Schedule:
+def pause(
+    parts: SchedulerParts, schedule_id: int, *, note: str | None, by: Author = SENDONCE
+) -> Schedule:
     """Let no slot run until resume; those that fall into the pause are skipped. Pausing twice changes nothing."""
-    return _switch(parts, schedule_id, enabled=False, note=note)
+    return _switch(parts, schedule_id, enabled=False, note=note, by=by)
 
 
-def resume(parts: SchedulerParts, schedule_id: int, *, note: str | None) -> Schedule:
+def resume(
+    parts: SchedulerParts, schedule_id: int, *, note: str | None, by: Author = SENDONCE
+) -> Schedule:
     """Let the slots from now on run again. Resuming what is not paused changes nothing."""
-    return _switch(parts, schedule_id, enabled=True, note=note)
+    return _switch(parts, schedule_id, enabled=True, note=note, by=by)
 
 
-def skip_next(parts: SchedulerParts, schedule_id: int, *, slot: datetime) -> Schedule:
+def skip_next(
+    parts: SchedulerParts, schedule_id: int, *, slot: datetime, by: Author = SENDONCE
+) -> Schedule:
     """Skip the next slot, which the caller names. Raises Conflict when another one is the next."""
     now = parts.clock.now()
     with parts.store.edit() as book:
@@ -163,6 +182,7 @@ def skip_next(parts: SchedulerParts, schedule_id: int, *, slot: datetime) -> Sch
                 now=now,
             )
             slots.mark_behind(tx, schedule_id)
+            _note(parts, tx, by, "skip slot", schedule, now, slot=_rfc3339(slot))
     return _follow_up(parts, schedule_id)
 
 
@@ -172,6 +192,7 @@ def missed(
     *,
     action: Literal["send", "skip"],
     through: datetime | None,
+    by: Author = SENDONCE,
 ) -> Schedule:
     """Decide about the slots that are held, up to the newest one meant: one run for all of them, or none.
 
@@ -192,10 +213,15 @@ def missed(
                         tx, slot_id, Decision.SKIPPED, reason=SKIPPED_BY_A_PERSON, run_id=None
                     )
             slots.mark_behind(tx, schedule_id)
+            newest = _rfc3339(held[-1][1])
+            what = f"{action} missed slots"
+            _note(parts, tx, by, what, schedule, now, slots=len(held), through=newest)
     return _follow_up(parts, schedule_id)
 
 
-def run_now(parts: SchedulerParts, schedule_id: int, *, request_key: str | None) -> Run:
+def run_now(
+    parts: SchedulerParts, schedule_id: int, *, request_key: str | None, by: Author = SENDONCE
+) -> Run:
     """Make a run at once, without the buffer; the schedule's slots are left alone. Works on a paused one too.
 
     request_key: for 24 hours a second call with the same one returns the first one's run. Raises Conflict while a run
@@ -226,6 +252,7 @@ def run_now(parts: SchedulerParts, schedule_id: int, *, request_key: str | None)
                 now=now,
             )
             slots.mark_behind(tx, schedule_id)
+            _note(parts, tx, by, "run now", schedule, now, run=run_id)
             run = reads.run(tx, run_id)
     _follow_up(parts, schedule_id)
     return run
@@ -296,11 +323,25 @@ def _to_come(
         )
 
 
+def _note(
+    parts: SchedulerParts,
+    tx: Tx,
+    by: Author,
+    action: str,
+    schedule: Schedule,
+    now: datetime,
+    **said: object,
+) -> None:
+    label = names(tx, [schedule])[schedule.id]
+    deed = by.did(action, object_of(schedule.id), label=label, after=said)
+    audit.record(tx, deed, key=parts.key, now=now)
+
+
 def _switch(
-    parts: SchedulerParts, schedule_id: int, *, enabled: bool, note: str | None
+    parts: SchedulerParts, schedule_id: int, *, enabled: bool, note: str | None, by: Author
 ) -> Schedule:
     now = parts.clock.now()
-    with parts.store.edit() as book:
+    with parts.store.edit(by=by) as book:
         old = _of(book, schedule_id)
         with parts.database.read() as tx:
             standing = slots.standings(tx, [schedule_id], now).get(schedule_id)

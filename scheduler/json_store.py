@@ -17,6 +17,7 @@ from typing import Any
 from foundation.clock import Clock
 from foundation.errors import Unavailable
 from foundation.log import log_for
+from identity.audit import SCHEDULE_FILE, SENDONCE, Author
 from scheduler import copies
 from scheduler.book import Book, Changes
 from scheduler.copies import Kept
@@ -26,6 +27,7 @@ from scheduler.leadership import Leadership
 from scheduler.model import Schedule
 from scheduler.reconcile import (
     HIGHEST_ACCEPTED,
+    Copy,
     Edit,
     Finding,
     Gone,
@@ -43,7 +45,7 @@ from scheduler.schedule_file import (
     Stamp,
     save_scheduled_campaigns,
 )
-from scheduler.store import Notice, OnEdit
+from scheduler.store import NoteChanges, Notice, OnEdit
 from scheduler.store_lock import StoreLock
 from storage import sequence
 from storage.database import Database, Tx
@@ -70,14 +72,17 @@ class JsonStore:
         database: Database,
         clock: Clock,
         on_edit: OnEdit,
+        note: NoteChanges | None = None,
         lock_wait: timedelta = LOCK_WAIT,
     ) -> None:
+        """note: keeps the audit log; None: there is none."""
         self._file = ScheduleFile(folder / "scheduled_campaigns.json", disk=disk, clock=clock)
         self._lock = StoreLock(folder / "scheduled_campaigns.json.lock", wait=lock_wait)
         self._leadership = Leadership(folder / "scheduler.lock")
         self._database = database
         self._clock = clock
         self._on_edit = on_edit
+        self._note = note
         # What the file said last, and its stamp when file and copy were last made to agree. Set under the lock only.
         self._last = State(stamp=None)
         self._settled: Stamp | None = None
@@ -116,11 +121,11 @@ class JsonStore:
         return last if stamp is not None and stamp == last.stamp else self._look(last)
 
     @contextlib.contextmanager
-    def edit(self) -> Iterator[Book]:
+    def edit(self, *, by: Author = SENDONCE) -> Iterator[Book]:
         """Lock the file and give its schedules to a block that may change them; leaving it saves once.
 
-        Never enter it inside a transaction. Raises Unavailable when the file can't be locked, read or written, or is
-        just being changed by somebody else.
+        by: who changes them, for the audit log. Never enter it inside a transaction. Raises Unavailable when the file
+        can't be locked, read or written, or is just being changed by somebody else.
         """
         with self._lock.held():
             now = self._clock.now()
@@ -137,7 +142,7 @@ class JsonStore:
             yield book
             changes = book.changes()
             if changes is not None:
-                self._save(state, book, changes)
+                self._save(state, book, changes, by)
             if book.is_refreshed:
                 self._foreign, self._edited = False, frozenset()
 
@@ -168,7 +173,7 @@ class JsonStore:
         state = state_of(found.stamp, plan, kept, self._last.written, now)
         if plan.file_changes or damage:
             state = replace(state, stamp=self._file.save(state.entries()))
-        self._follow(plan, now)
+        self._follow(plan, known, now)
         self._foreign = True
         self._edited |= {edit.new.id for edit in plan.edits}
         return self._agree(state)
@@ -245,8 +250,8 @@ class JsonStore:
                 "notice about the schedule file", kind=finding.kind, message=finding.message
             )
 
-    def _follow(self, plan: Plan, now: datetime) -> None:
-        """Bring the copy up to what the file says."""
+    def _follow(self, plan: Plan, known: Mapping[int, Copy], now: datetime) -> None:
+        """Bring the copy up to what the file says. Who was the one to write it there nobody knows."""
         if not plan.edits and not plan.missing:
             return
         with self._database.write(durable=True) as tx:
@@ -254,6 +259,9 @@ class JsonStore:
             copies.mark_gone(tx, plan.missing, Gone.MISSING, now)
             copies.tell(tx, [f for f in plan.findings if f.kind is Kind.MISSING], now)
             self._call_on_edit(tx, plan.edits, now)
+            if self._note is not None:
+                gone = [known[id_].schedule for id_ in plan.missing]
+                self._note(tx, SCHEDULE_FILE, plan.edits, gone, now)
         log.info(
             "schedules taken over from the file",
             changed=len(plan.edits),
@@ -261,12 +269,12 @@ class JsonStore:
             ids=[*(edit.new.id for edit in plan.edits), *plan.missing][:_IDS_LOGGED],
         )
 
-    def _save(self, state: State, book: Book, changes: Changes) -> None:
+    def _save(self, state: State, book: Book, changes: Changes, by: Author) -> None:
         """Keep what a block has changed: first the file, then the copy."""
         new = state_after(state, book)
         new = replace(new, stamp=self._file.save(new.entries()))
         try:
-            self._keep_copies(changes, book.now)
+            self._keep_copies(state, changes, by, book.now)
         except Unavailable as error:
             if changes.removed:
                 raise
@@ -276,13 +284,18 @@ class JsonStore:
             return
         self._agree(new)
 
-    def _keep_copies(self, changes: Changes, now: datetime) -> None:
+    def _keep_copies(self, state: State, changes: Changes, by: Author, now: datetime) -> None:
         if changes.edits or changes.followed or changes.removed:
             with self._database.write(durable=True) as tx:
                 definitions = [*(edit.new for edit in changes.edits), *changes.followed]
                 copies.keep_copies(tx, definitions, now)
                 copies.mark_gone(tx, changes.removed, Gone.DELETED, now)
                 self._call_on_edit(tx, changes.edits, now)
+                if self._note is not None:
+                    was = {id_: copy.schedule for id_, copy in state.gone.items()}
+                    was.update(state.schedules)
+                    gone = [was[id_] for id_ in changes.removed if id_ in was]
+                    self._note(tx, by, changes.edits, gone, now)
 
     def _call_on_edit(self, tx: Tx, edits: Iterable[Edit], now: datetime) -> None:
         for edit in edits:

@@ -10,6 +10,7 @@ from scheduler.steady_clock import SteadyClock
 from scheduler.store import ScheduleStore
 from storage.database import Database
 from storage.installation import Installation
+from storage.sealed import SecretKey
 
 scheduler_lock = threading.Lock()
 """Held for a tick, never while sending. Locks are taken in one order: this one, the store's file lock, the database."""
@@ -46,10 +47,12 @@ class Agenda:
 class SchedulerParts:
     """Everything a tick and the desk need.
 
-    epoch says under which epoch this process leads, None while it stands by; wake wakes the dispatcher.
+    epoch says under which epoch this process leads, None while it stands by; wake wakes the dispatcher; key is what the
+    audit log is sealed with.
     """
 
     database: Database
+    key: SecretKey
     store: ScheduleStore
     clock: SteadyClock
     check_interval: timedelta

@@ -1,20 +1,24 @@
 """Where schedules are kept: what the tick and the desk need of it. There are two homes: a JSON file, and PostgreSQL."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
+from identity.audit import SENDONCE, Author
 from scheduler.book import Book
 from scheduler.model import Schedule
-from scheduler.reconcile import Kind
+from scheduler.reconcile import Edit, Kind
 from storage.database import Tx
 
-__all__ = ["Book", "Notice", "OnEdit", "ScheduleStore"]
+__all__ = ["Book", "NoteChanges", "Notice", "OnEdit", "ScheduleStore"]
 
 OnEdit = Callable[[Tx, Schedule | None, Schedule, datetime], None]
 """Called with the old definition (None: there was none) and the new one, in the transaction that keeps the new one."""
+
+NoteChanges = Callable[[Tx, Author, Sequence[Edit], Sequence[Schedule], datetime], None]
+"""Called with who has changed what, and what is gone by it, in the transaction that keeps it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,11 +51,12 @@ class ScheduleStore(Protocol):
     def stamp(self) -> object:
         """Return a value that changes whenever the store does; None when there is none. Takes no lock."""
 
-    def edit(self) -> AbstractContextManager[Book]:
+    def edit(self, *, by: Author = SENDONCE) -> AbstractContextManager[Book]:
         """Lock the store and give the schedules to a block that may change them; leaving it keeps the changes.
 
-        All changes are kept at once, or, when the block raises, none. Never enter it inside a transaction: the store's
-        lock comes before the database's. Raises Unavailable when the store can't be locked, read or written.
+        by: who changes them, for the audit log. All changes are kept at once, or, when the block raises, none. Never
+        enter it inside a transaction: the store's lock comes before the database's. Raises Unavailable when the store
+        can't be locked, read or written.
         """
 
     def notices(self, tx: Tx, *, since: datetime | None) -> list[Notice]:

@@ -15,6 +15,7 @@ from functools import partial
 from delivery import ledger, reads, slots
 from delivery.model import Decision, Origin, Standing
 from foundation.log import log_for
+from identity.audit import SCHEDULER
 from scheduler.due import Verdict, as_row, decide, may_be_due, undecided
 from scheduler.edits import times_of
 from scheduler.making import Frozen, freeze, make_run
@@ -47,7 +48,7 @@ def check_and_execute_scheduled_campaigns(parts: SchedulerParts) -> list[int]:
     stamp = parts.store.stamp()
     schedules = parts.store.read()
     verdicts = _decide_all(parts, schedules, now)
-    with scheduler_lock, parts.store.edit() as book:
+    with scheduler_lock, parts.store.edit(by=SCHEDULER) as book:
         with parts.database.write(durable=True) as tx:
             ledger.must_lead(tx, epoch)
             written = _write_all(tx, _current(tx, book, verdicts, now), epoch=epoch, now=now)

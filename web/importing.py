@@ -7,13 +7,14 @@ from pathlib import Path
 
 from flask import current_app
 
-from audience import csv_import
+from audience import csv_import, store
 from audience.model import Import, ImportStatus
 from delivery import reads
 from foundation.errors import NotFound
 from foundation.log import log_for
 from storage.aliveness import boot_id, process_lives
 from storage.database import Tx
+from web import audited
 from web.current import the_house
 
 log = log_for(__name__)
@@ -93,6 +94,12 @@ def begin(
                 pid=os.getpid(),
                 now=house.clock.now(),
             )
+            if dry_run:
+                audited.nothing_to_note()
+            else:
+                name = store.get_audience(tx, audience_id).name
+                after = {"import": begun.id}
+                audited.note(tx, "import", f"audience:{audience_id}", label=name, after=after)
     except BaseException:
         running.discard(mark)
         raise

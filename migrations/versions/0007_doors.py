@@ -19,6 +19,12 @@ def upgrade() -> None:
         "accounts",
         sa.Column("verify_tls", sa.Boolean(), server_default=sa.true(), nullable=False),
     )
+    op.add_column("accounts", sa.Column("worked_at", instant, nullable=True))
+    # Those that have sent before are not asked to prove themselves again.
+    op.execute(
+        "UPDATE accounts SET worked_at = created_at WHERE EXISTS"
+        " (SELECT 1 FROM deliveries WHERE account_id = accounts.id AND status = 'sent')"
+    )
     op.add_column("suppressions", sa.Column("source", sa.String(length=20), nullable=True))
     op.add_column("suppressions", sa.Column("run_id", sa.Integer(), nullable=True))
     op.create_table(
@@ -76,9 +82,12 @@ def upgrade() -> None:
         sa.Column("id", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("entries", sa.Integer(), nullable=False),
         sa.Column("seal", sa.String(length=64), nullable=False),
+        sa.Column("key_sealed", sa.LargeBinary(), nullable=True),
         sa.CheckConstraint("id = 1", name=op.f("ck_audit_head_one_row")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_audit_head")),
     )
+    # There from the start: where it is missing, somebody took it out.
+    op.execute(f"INSERT INTO audit_head (id, entries, seal) VALUES (1, 0, '{'0' * 64}')")
     op.create_table(
         "attached_files",
         sa.Column("sha256", sa.String(length=64), nullable=False),
@@ -107,3 +116,16 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_attachments_campaign_id"), "attachments", ["campaign_id"])
     op.create_index(op.f("ix_attachments_sha256"), "attachments", ["sha256"])
+    op.create_table(
+        "frozen_files",
+        sa.Column("run_id", sa.Integer(), nullable=False),
+        sa.Column("sha256", sa.String(length=64), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["run_id"], ["runs.id"], name=op.f("fk_frozen_files_run_id"), ondelete="CASCADE"
+        ),
+        sa.ForeignKeyConstraint(
+            ["sha256"], ["attached_files.sha256"], name=op.f("fk_frozen_files_sha256")
+        ),
+        sa.PrimaryKeyConstraint("run_id", "sha256", name=op.f("pk_frozen_files")),
+    )
+    op.create_index(op.f("ix_frozen_files_sha256"), "frozen_files", ["sha256"])

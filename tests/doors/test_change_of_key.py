@@ -10,6 +10,7 @@ from accounts.tables import accounts
 from assembly import Sendonce
 from audience.unsubscribe import make_token
 from foundation.errors import Invalid
+from identity import audit
 from identity.tables import users
 from ops.doctor import Finding, Verdict, diagnose
 from storage.sealed import SecretKey
@@ -121,6 +122,20 @@ def test_doctor_says_when_the_old_key_can_go(tmp_path: Path) -> None:
     assert after.verdict is Verdict.OK
     assert "Nothing is sealed with SENDONCE_SECRET_KEY_OLD any more" in after.says
     assert at_last == []
+
+
+def test_the_audit_log_is_whole_after_a_change_and_goes_on(tmp_path: Path) -> None:
+    with a_house(tmp_path, secret_key=OLD) as house:
+        fill(house)
+
+    live_under(tmp_path, key=NEW, old=OLD)
+
+    with a_house(tmp_path, secret_key=NEW) as house:
+        headers = bearer()
+        app_of(house).test_client().post("/api/audiences", json={"name": "News"}, headers=headers)
+        with house.database.read() as tx:
+            assert audit.first_fault(tx, house.key) is None
+            assert audit.size(tx) > 2
 
 
 def test_what_neither_key_opens_stays_as_it_is(tmp_path: Path) -> None:

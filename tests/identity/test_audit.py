@@ -16,6 +16,7 @@ KEY = SecretKey(b"a secret key for tests")
 def tx(tmp_path):
     database = a_database(tmp_path)
     with database.write(durable=False) as tx:
+        tx.execute(insert(audit_head).values(id=1, entries=0, seal="0" * 64))  # as the migration
         yield tx
     database.close()
 
@@ -85,16 +86,43 @@ def test_a_log_that_nobody_touched_has_no_fault(tx):
         (delete(audit_entries).where(audit_entries.c.id == 3), "3 were written"),
         (delete(audit_head), "head is missing"),
         (update(audit_head).values(entries=2), "did not write"),
+        (update(audit_head).values(key_sealed=None), "another secret key"),
         (delete(audit_entries), "3 were written"),
     ],
 )
-def test_a_touched_log_is_seen(tx, touch, says):
+def test_a_touched_log_is_seen_and_stays_to_be_seen(tx, touch, says):
     for number in (1, 2, 3):
         record(tx, number)
 
     tx.execute(touch)
 
     assert says in audit.first_fault(tx, KEY)
+    record(tx, 4)
+    assert audit.first_fault(tx, KEY) is not None
+
+
+def test_a_log_that_was_cut_off_behind_an_entry_is_seen_although_its_head_says_so_too(tx):
+    for number in (1, 2, 3):
+        record(tx, number)
+    kept = tx.execute(select(audit_entries.c.seal).where(audit_entries.c.id == 2)).scalar_one()
+
+    tx.execute(delete(audit_entries).where(audit_entries.c.id == 3))
+    tx.execute(update(audit_head).values(entries=2, seal=kept))
+
+    assert "Entries behind entry 2" in audit.first_fault(tx, KEY)
+    record(tx, 3)
+    assert "Entry 3" in audit.first_fault(tx, KEY)
+
+
+def test_a_log_that_was_emptied_is_seen(tx):
+    record(tx, 1)
+
+    tx.execute(delete(audit_entries))
+    tx.execute(delete(audit_head))
+
+    assert "head is missing" in audit.first_fault(tx, KEY)
+    record(tx, 1)
+    assert "Entry 1" in audit.first_fault(tx, KEY)
 
 
 def test_an_entry_put_in_by_another_hand_is_seen(tx):
@@ -107,7 +135,42 @@ def test_an_entry_put_in_by_another_hand_is_seen(tx):
     assert "Entry 2" in audit.first_fault(tx, KEY)
 
 
-def test_without_the_installations_key_no_entry_fits(tx):
+def test_without_the_installations_key_nobody_can_say_and_the_log_goes_on(tx):
+    record(tx, 1)
+    other = SecretKey(b"somebody else's key")
+
+    assert "another secret key" in audit.first_fault(tx, other)
+    audit.record(tx, audit.SCHEDULER.did("pause", "schedule:7"), key=other, now=NOON)
+    assert len(audit.entries(tx, limit=10)) == 2
+    assert "Entry 1" in audit.first_fault(tx, other)
+
+
+def test_many_deeds_are_a_chain_too(tx):
     record(tx, 1)
 
-    assert "another key" in audit.first_fault(tx, SecretKey(b"somebody else's key"))
+    deeds = [audit.SCHEDULE_FILE.did("change", f"schedule:{number}") for number in range(3)]
+    audit.record_all(tx, deeds, key=KEY, now=NOON)
+
+    assert audit.first_fault(tx, KEY) is None
+    assert audit.size(tx) == 4
+
+
+def test_of_a_long_text_only_its_beginning_and_a_hash_are_kept(tx):
+    deed = audit.SENDONCE.did("change", "campaign:7", after={"html": "x" * 100_000, "n": [1, "y"]})
+    audit.record(tx, deed, key=KEY, now=NOON)
+
+    (entry,) = audit.entries(tx, limit=1)
+
+    assert entry.deed.after["html"].startswith("xxx")
+    assert "100,000 characters, SHA-256" in entry.deed.after["html"]
+    assert len(entry.deed.after["html"]) < 320
+    assert entry.deed.after["n"] == [1, "y"]
+
+
+def test_a_person_has_one_name_in_the_log_that_tells_nobody_the_address():
+    name = audit.person(KEY, "anna@example.com")
+
+    assert name == audit.person(KEY, "anna@example.com")
+    assert name != audit.person(KEY, "bob@example.com")
+    assert name != audit.person(SecretKey(b"somebody else's key"), "anna@example.com")
+    assert "anna" not in name

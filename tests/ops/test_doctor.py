@@ -5,11 +5,13 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
 from accounts import store as account_store
 from accounts.model import AccountFields
 from assembly import Sendonce
 from foundation.settings import Settings
+from identity import audit
 from ops.doctor import Finding, Verdict, diagnose, examine
 from storage import aliveness, installation
 from tests.fake_clock import FakeClock
@@ -267,3 +269,18 @@ def test_a_restore_that_was_cut_off_is_wrong(house: Sendonce) -> None:
     (house.settings.data_dir / "restore-old").mkdir()
 
     assert "was not finished" in finding(look(house), "restore").says
+
+
+def test_an_audit_log_that_somebody_touched_is_wrong(house: Sendonce) -> None:
+    with house.database.write(durable=True) as tx:
+        for number in (1, 2):
+            deed = audit.SENDONCE.did("change", f"campaign:{number}")
+            audit.record(tx, deed, key=house.key, now=CLOCK.now())
+    assert finding(look(house), "audit log").says == "whole, 2 entries"
+
+    with house.database.write(durable=True) as tx:
+        tx.execute(text("UPDATE audit_entries SET action = 'look' WHERE id = 1"))
+
+    found = finding(look(house), "audit log")
+    assert found.verdict is Verdict.WRONG
+    assert "Entry 1 of the audit log, or the one before it, was changed." in found.says

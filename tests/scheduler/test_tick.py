@@ -354,7 +354,7 @@ def test_a_tick_with_nothing_to_do_reads_no_file_and_takes_no_lock(tmp_path: Pat
         office.tick()
         office.tick()
 
-        def refuse(*args: object) -> None:
+        def refuse(*args: object, **given: object) -> None:
             raise AssertionError("an idle tick must not do this")
 
         office.house.store.read = refuse  # type: ignore[method-assign,assignment]
@@ -518,7 +518,7 @@ def test_a_tick_that_fails_to_tell_the_file_looks_again(tmp_path: Path) -> None:
         office.end(run)
         edit = office.house.store.edit
 
-        def refuse() -> None:
+        def refuse(**given: object) -> None:
             raise Unavailable("the file can't be locked")
 
         office.house.store.edit = refuse  # type: ignore[method-assign,assignment]

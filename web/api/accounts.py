@@ -1,6 +1,7 @@
 """/api/accounts: where mail is handed over. Passwords go in and never come out."""
 
-from typing import Annotated
+from collections.abc import Iterator
+from typing import Annotated, Any
 
 from pydantic import Field
 
@@ -17,6 +18,8 @@ from accounts.model import (
 from delivery import reads
 from identity.model import Role
 from mail.networks import Network
+from storage.database import Tx
+from web import audited
 from web.current import the_house
 from web.fields import (
     NOT_GIVEN,
@@ -170,7 +173,9 @@ def create_account(body: NewAccount) -> AccountAnswer:
     house = the_house()
     fields = AccountFields(**dict(body))
     with house.database.write(durable=True) as tx:
-        return _answer(store.create(tx, fields, key=house.key, now=house.clock.now()))
+        made = store.create(tx, fields, key=house.key, now=house.clock.now())
+        note_making(tx, made)
+        return _answer(made)
 
 
 @resource.get("/api/accounts/<id:id>", AccountAnswer)
@@ -184,14 +189,7 @@ def change_account(path: ById, body: AccountChanges) -> AccountAnswer:
     """Change fields of an account."""
     house = the_house()
     with house.database.write(durable=True) as tx:
-        changed = store.update(
-            tx,
-            path.id,
-            body.changes(),
-            key=house.key,
-            expected_version=expected_version(),
-        )
-        return _answer(changed)
+        return _answer(change(tx, path.id, body, expected_version=expected_version()))
 
 
 @resource.delete("/api/accounts/<id:id>", role=Role.ADMIN)
@@ -212,24 +210,79 @@ def test_account(path: ById, body: AccountTest) -> TestAnswer:
 @resource.post("/api/accounts/<id:id>/resume", AccountAnswer, role=Role.ADMIN)
 def resume_account(path: ById) -> AccountAnswer:
     """Use an account again that was failing or paused."""
+    return _answer(resume(path.id))
+
+
+def note_making(tx: Tx, made: Account) -> None:
+    """Note that an account was made; of its password, only whether it has one."""
+    audited.note(tx, "create", f"account:{made.id}", label=made.name, after=_told(made))
+
+
+def change(
+    tx: Tx, account_id: int, body: AccountChanges, *, expected_version: int | None
+) -> Account:
+    """Change fields of an account, and note which. Raises NotFound, Stale, Invalid."""
+    key = the_house().key
+    old = store.get(tx, account_id, key)
+    new = store.update(tx, account_id, body.changes(), key=key, expected_version=expected_version)
+    after = _told(new)
+    if new.password and old.password and new.password != old.password:
+        after["password"] = "changed"  # noqa: S105 - says that it was, not what it is
+    audited.note_change(tx, f"account:{account_id}", label=new.name, before=_told(old), after=after)
+    return new
+
+
+def resume(account_id: int) -> Account:
+    """Use an account again that was failing or paused, and note it. Raises NotFound."""
     house = the_house()
     with house.database.write(durable=True) as tx:
-        store.revive(tx, path.id)
-        return _answer(store.get(tx, path.id, house.key))
+        old = store.get(tx, account_id, house.key)
+        store.revive(tx, account_id)
+        new = store.get(tx, account_id, house.key)
+        audited.note_change(
+            tx,
+            f"account:{account_id}",
+            label=new.name,
+            action="resume",
+            before={"state": str(old.state), "state_reason": old.state_reason},
+            after={"state": str(new.state), "state_reason": new.state_reason},
+        )
+    return new
 
 
 def tried_out(account: Account, *, to: str | None) -> list[Step]:
-    """Test an account; one that works is used again. A mail that is sent counts for its limits."""
+    """Test an account, as trying() does, and return all steps."""
+    *_, steps = trying(account, to=to)
+    return steps
+
+
+def trying(account: Account, *, to: str | None) -> Iterator[list[Step]]:
+    """Test an account, and yield the steps so far as they end; one that works is used again.
+
+    A mail that is sent counts for the account's limits. Raises Invalid, before anything is tried, on to.
+    """
     house = the_house()
     now = house.clock.now()
+    progress = probe.probing(account, sandbox_port=house.sandbox.start(), to=to, now=now)
     if to is not None:
         with house.database.write(durable=False) as tx:
             usage.count(tx, account.id, 1, now)
-    steps = probe.probe(account, sandbox_port=house.sandbox.start(), to=to, now=now)
-    if probe.is_ok(steps):
-        with house.database.write(durable=True) as tx:
+    return _noted_at_the_end(account, progress, to)
+
+
+def _noted_at_the_end(
+    account: Account, progress: Iterator[list[Step]], to: str | None
+) -> Iterator[list[Step]]:
+    house = the_house()
+    steps: list[Step] = []
+    for steps in progress:
+        yield steps
+    with house.database.write(durable=True) as tx:
+        if probe.is_ok(steps):
             store.revive(tx, account.id)
-    return steps
+            store.note_worked(tx, account.id, house.clock.now())
+        after = {"ok": probe.is_ok(steps), "sent": to is not None and probe.is_ok(steps)}
+        audited.note(tx, "test", f"account:{account.id}", label=account.name, after=after)
 
 
 def delete_unused(account_id: int, *, expected_version: int | None) -> None:
@@ -241,7 +294,13 @@ def delete_unused(account_id: int, *, expected_version: int | None) -> None:
             if run_id
             else None
         )
+        gone = store.get(tx, account_id, the_house().key)
         store.delete(tx, account_id, expected_version=expected_version, kept_by=kept_by)
+        audited.note(tx, "delete", f"account:{account_id}", label=gone.name, before=_told(gone))
+
+
+def _told(account: Account) -> dict[str, Any]:
+    return audited.told(_answer(account)) | {"password": "set" if account.password else None}
 
 
 def _account(account_id: int) -> Account:

@@ -7,11 +7,11 @@ from flask import Response
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
 
 from audience import csv_import, store
-from audience.model import Audience, NewRecipient, Recipient
+from audience.model import Added, Audience, NewRecipient, Recipient
 from delivery import reads
 from foundation.errors import FieldError, Invalid, TooLarge
 from storage.database import Tx
-from web import importing
+from web import audited, importing
 from web.csv_answers import PAGE, csv_answer, pages
 from web.current import the_house
 from web.fields import (
@@ -170,6 +170,7 @@ def create_audience(body: NewAudience) -> AudienceAnswer:
                 raise Invalid(
                     [FieldError(f"recipients[{r.row - 1}].email", r.reason) for r in added.rejected]
                 )
+        note_making(tx, audience.id)
         return _answer(tx, audience.id)
 
 
@@ -186,10 +187,11 @@ def change_audience(path: ById, body: AudienceChanges) -> AudienceAnswer:
     with the_house().database.write(durable=True) as tx:
         version = expected_version()
         if "name" in body.model_fields_set:
-            store.rename_audience(tx, path.id, body.name, expected_version=version)
+            return rename(tx, path.id, body.name, expected_version=version)
         answer = _answer(tx, path.id)
-        if version is not None and "name" not in body.model_fields_set:
+        if version is not None:
             refuse_other_version(answer.version, version)
+        audited.nothing_to_note()
         return answer
 
 
@@ -197,9 +199,7 @@ def change_audience(path: ById, body: AudienceChanges) -> AudienceAnswer:
 def delete_audience(path: ById) -> None:
     """Delete an audience that no campaign uses, and its recipients."""
     with the_house().database.write(durable=True) as tx:
-        store.delete_audience(
-            tx, path.id, expected_version=expected_version(), kept_by=kept_by(tx, path.id)
-        )
+        delete(tx, path.id, expected_version=expected_version())
 
 
 @resource.get("/api/audiences/<id:id>/recipients", RecipientList)
@@ -244,6 +244,7 @@ def add_recipients(path: ById, body: MoreRecipients) -> AddedAnswer:
     with house.database.write(durable=True) as tx:
         store.get_audience(tx, path.id)
         added = store.add_recipients(tx, path.id, _new(body.recipients), house.clock.now())
+        note_adding(tx, path.id, added)
     return AddedAnswer.model_validate(added)
 
 
@@ -251,8 +252,56 @@ def add_recipients(path: ById, body: MoreRecipients) -> AddedAnswer:
 def remove_recipient(path: ByEmail) -> None:
     """Take a recipient out of an audience."""
     with the_house().database.write(durable=True) as tx:
-        store.get_audience(tx, path.id)
-        store.remove_recipient(tx, path.id, path.email)
+        remove(tx, path.id, path.email)
+
+
+def note_making(tx: Tx, audience_id: int) -> None:
+    """Note that an audience was made."""
+    made = _answer(tx, audience_id)
+    audited.note(tx, "create", f"audience:{audience_id}", label=made.name, after=audited.told(made))
+
+
+def rename(tx: Tx, audience_id: int, name: str, *, expected_version: int | None) -> AudienceAnswer:
+    """Call an audience something else, and note it. Raises NotFound, Stale, Invalid."""
+    old = _answer(tx, audience_id)
+    store.rename_audience(tx, audience_id, name, expected_version=expected_version)
+    new = _answer(tx, audience_id)
+    audited.note_change(
+        tx,
+        f"audience:{audience_id}",
+        label=new.name,
+        before=audited.told(old),
+        after=audited.told(new),
+    )
+    return new
+
+
+def delete(tx: Tx, audience_id: int, *, expected_version: int | None) -> str:
+    """Delete an audience, note it, and return its name. Raises NotFound, Stale, and Conflict while it is needed."""
+    gone = _answer(tx, audience_id)
+    why_not = kept_by(tx, audience_id)
+    store.delete_audience(tx, audience_id, expected_version=expected_version, kept_by=why_not)
+    audited.note(
+        tx, "delete", f"audience:{audience_id}", label=gone.name, before=audited.told(gone)
+    )
+    return gone.name
+
+
+def note_adding(tx: Tx, audience_id: int, added: Added) -> None:
+    """Note that people were put into an audience: how many, never who."""
+    if not added.added and not added.updated:
+        return audited.nothing_to_note()
+    counts = {"added": added.added, "updated": added.updated}
+    name = store.get_audience(tx, audience_id).name
+    return audited.note(tx, "add people", f"audience:{audience_id}", label=name, after=counts)
+
+
+def remove(tx: Tx, audience_id: int, email: str) -> str:
+    """Take somebody out of an audience, note it, and return the audience's name. Raises NotFound."""
+    name = store.get_audience(tx, audience_id).name
+    store.remove_recipient(tx, audience_id, email)
+    audited.note(tx, "remove", audited.recipient(email), before={"audience": name})
+    return name
 
 
 def _new(recipients: list[RecipientIn]) -> list[NewRecipient]:

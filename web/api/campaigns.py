@@ -14,11 +14,12 @@ from campaigns.model import Campaign, Content, InDoubtRule, Snapshot
 from campaigns.render import RecipientView, RenderError, compile_content
 from campaigns.review import review
 from campaigns.store import CampaignFields
-from delivery.trial_send import send_test
+from delivery.trial_send import TrialResult, send_test
 from foundation.errors import FieldError, Invalid
 from identity.model import Role
 from scheduler.model import Status
 from storage.database import Tx
+from web import audited
 from web.current import the_house
 from web.fields import (
     NOT_GIVEN,
@@ -160,7 +161,9 @@ def create_campaign(body: NewCampaign) -> CampaignAnswer:
     house = the_house()
     with house.database.write(durable=True) as tx:
         check_ids(tx, body)
-        return _answer(store.create(tx, fields_of(body), house.clock.now()))
+        made = store.create(tx, fields_of(body), house.clock.now())
+        note_making(tx, made)
+        return _answer(made)
 
 
 @resource.get("/api/campaigns/<id:id>", CampaignAnswer)
@@ -176,6 +179,7 @@ def change_campaign(path: ById, body: CampaignChanges) -> CampaignAnswer:
     house = the_house()
     with house.database.write(durable=True) as tx:
         check_ids(tx, body)
+        old = store.get(tx, path.id)
         changed = store.update(
             tx,
             path.id,
@@ -183,16 +187,14 @@ def change_campaign(path: ById, body: CampaignChanges) -> CampaignAnswer:
             expected_version=expected_version(),
             now=house.clock.now(),
         )
+        note_changing(tx, old, changed)
         return _answer(changed)
 
 
 @resource.delete("/api/campaigns/<id:id>")
 def delete_campaign(path: ById) -> None:
     """Delete a campaign that no schedule uses."""
-    house = the_house()
-    waiting = waiting_schedules(house, path.id)
-    with house.database.write(durable=True) as tx:
-        store.delete(tx, path.id, expected_version=expected_version(), kept_by=kept_by(waiting))
+    delete(path.id, expected_version=expected_version())
 
 
 @resource.post("/api/campaigns/<id:id>/duplicate", CampaignAnswer, status=201)
@@ -200,7 +202,9 @@ def duplicate_campaign(path: ById) -> CampaignAnswer:
     """Make a copy of a campaign."""
     house = the_house()
     with house.database.write(durable=True) as tx:
-        return _answer(store.duplicate(tx, path.id, house.clock.now()))
+        copy = store.duplicate(tx, path.id, house.clock.now())
+        note_making(tx, copy)
+        return _answer(copy)
 
 
 @resource.post("/api/campaigns/<id:id>/preview", PreviewAnswer, role=Role.VIEWER)
@@ -223,16 +227,7 @@ def preview_campaign(path: ById, body: Preview) -> PreviewAnswer:
 @resource.post("/api/campaigns/<id:id>/test-send", TestResults)
 def send_test_mails(path: ById, body: TestSend) -> TestResults:
     """Send the campaign, now, to at most five addresses of your own."""
-    house = the_house()
-    results = send_test(
-        house.database,
-        house.connect,
-        key=house.key,
-        public_url=house.public_url,
-        campaign_id=path.id,
-        to=body.to,
-        now=house.clock.now(),
-    )
+    results = try_out(path.id, body.to)
     return TestResults(results=[TestResult.model_validate(result) for result in results])
 
 
@@ -243,6 +238,55 @@ def fields_of(body: NewCampaign) -> CampaignFields:
         "account_ids": tuple(body.account_ids),
     }
     return CampaignFields(**given)
+
+
+def note_making(tx: Tx, made: Campaign) -> None:
+    """Note that a campaign was made."""
+    audited.note(
+        tx, "create", f"campaign:{made.id}", label=made.name, after=audited.told(_answer(made))
+    )
+
+
+def note_changing(tx: Tx, old: Campaign, new: Campaign) -> None:
+    """Note what was changed in a campaign."""
+    audited.note_change(
+        tx,
+        f"campaign:{new.id}",
+        label=new.name,
+        before=audited.told(_answer(old)),
+        after=audited.told(_answer(new)),
+    )
+
+
+def delete(campaign_id: int, *, expected_version: int | None) -> str:
+    """Delete a campaign and return its name. Raises NotFound, Stale, and Conflict while a schedule is to send it."""
+    house = the_house()
+    waiting = waiting_schedules(house, campaign_id)
+    with house.database.write(durable=True) as tx:
+        gone = store.get(tx, campaign_id)
+        store.delete(tx, campaign_id, expected_version=expected_version, kept_by=kept_by(waiting))
+        told = audited.told(_answer(gone))
+        audited.note(tx, "delete", f"campaign:{campaign_id}", label=gone.name, before=told)
+    return gone.name
+
+
+def try_out(campaign_id: int, to: Sequence[str]) -> list[TrialResult]:
+    """Send a campaign to a few addresses, now, and note to how many. Raises NotFound, Invalid, Conflict."""
+    house = the_house()
+    with house.database.read() as tx:
+        name = store.get(tx, campaign_id).name
+    results = send_test(
+        house.database,
+        house.connect,
+        key=house.key,
+        public_url=house.public_url,
+        campaign_id=campaign_id,
+        to=to,
+        now=house.clock.now(),
+    )
+    counts = {"addresses": len(results), "taken": sum(result.ok for result in results)}
+    audited.note_alone("test", f"campaign:{campaign_id}", label=name, after=counts)
+    return results
 
 
 def waiting_schedules(house: Sendonce, campaign_id: int) -> list[int]:

@@ -10,10 +10,12 @@ from pydantic import Field, ValidatorFunctionWrapHandler, WithJsonSchema, WrapVa
 from delivery import control, doubts, missing, outlook, reads
 from delivery.certificate import certify
 from delivery.decisions import Action
+from delivery.doubts import Reach
 from delivery.model import Delivery, DeliveryStatus, Origin, Run, RunStatus
 from delivery.outlook import NOTHING, Outlook
 from storage.aliveness import current_epoch
 from storage.database import Tx
+from web import audited
 from web.csv_answers import PAGE, Cell, csv_answer, pages
 from web.current import caller_in_words, the_house
 from web.fields import (
@@ -293,73 +295,33 @@ def get_run(path: ById) -> RunAnswer:
 @resource.post("/api/runs/<id:id>/pause", RunAnswer)
 def pause_run(path: ById) -> RunAnswer:
     """Begin no new message of this run."""
-    house = the_house()
-    with house.database.write(durable=True) as tx:
-        now = house.clock.now()
-        return RunAnswer.of(tx, control.pause(tx, path.id, now, by=caller_in_words()), now)
+    return _answer(pause(path.id))
 
 
 @resource.post("/api/runs/<id:id>/resume", RunAnswer)
 def resume_run(path: ById, body: Resume) -> RunAnswer:
     """Let a paused or held run go on."""
-    house = the_house()
-    now = house.clock.now()
-    with house.database.write(durable=True) as tx:
-        run = control.resume(
-            tx, path.id, now, retry_refused=body.retry_refused, by=caller_in_words()
-        )
-        answer = RunAnswer.of(tx, run, now)
-    house.scheduler.wake()
-    return answer
+    return _answer(resume(path.id, retry_refused=body.retry_refused))
 
 
 @resource.post("/api/runs/<id:id>/cancel", RunAnswer)
 def cancel_run(path: ById) -> RunAnswer:
     """Send nothing more of this run; what was not sent becomes skipped."""
-    house = the_house()
-    now = house.clock.now()
-    with house.database.write(durable=True) as tx:
-        return RunAnswer.of(tx, control.cancel(tx, path.id, now, by=caller_in_words()), now)
+    return _answer(cancel(path.id))
 
 
 @resource.post("/api/runs/<id:id>/in-doubt", ResolvedAnswer)
 def resolve_doubts(path: ById, body: Resolve) -> ResolvedAnswer:
     """Send again what is in doubt, or say what has become of it. resend makes a run that has ended run again."""
-    house = the_house()
-    now = house.clock.now()
-    with house.database.write(durable=True) as tx:
-        resolved = doubts.resolve(
-            tx,
-            path.id,
-            Action(body.action),
-            emails=body.emails or None,
-            before=body.before,
-            by=caller_in_words(),
-            now=now,
-        )
-        run = RunAnswer.of(tx, reads.run(tx, path.id), now)
-    house.scheduler.wake()
-    return ResolvedAnswer(**dict(run), resolved=resolved)
+    run, resolved, _ = decide(path.id, body)
+    return ResolvedAnswer(**dict(_answer(run)), resolved=resolved)
 
 
 @resource.post("/api/runs/<id:id>/send-missing", RunAnswer, status=202)
 @may_repeat
 def send_missing(path: ById) -> RunAnswer:
     """Make a run of the same content for whom this one has not reached: nobody who has it, or may have it."""
-    house = the_house()
-    now = house.clock.now()
-    with house.database.write(durable=True) as tx:
-        run = missing.send_missing(
-            tx,
-            path.id,
-            by=caller_in_words(),
-            epoch=current_epoch(tx),
-            now=now,
-            request_key=request_key(),
-        )
-        answer = RunAnswer.of(tx, run, now)
-    house.scheduler.wake()
-    return answer
+    return _answer(send_to_missing(path.id))
 
 
 @resource.get("/api/runs/<id:id>/certificate", CertificateAnswer)
@@ -402,6 +364,104 @@ def deliveries_csv(path: ById) -> Response:
         reads.run(tx, path.id)
     rows = (_row(delivery) for delivery in pages(read, key=lambda delivery: delivery.id))
     return csv_answer(f"run-{path.id}-deliveries", _COLUMNS, rows)
+
+
+def pause(run_id: int) -> Run:
+    """Begin no new message of a run, and note it. Raises NotFound, Conflict."""
+    house = the_house()
+    with house.database.write(durable=True) as tx:
+        old = reads.run(tx, run_id)
+        run = control.pause(tx, run_id, house.clock.now(), by=caller_in_words())
+        _note(tx, "pause", old, run)
+    return run
+
+
+def resume(run_id: int, *, retry_refused: bool) -> Run:
+    """Let a paused or held run go on, and note it. Raises NotFound, Conflict."""
+    house = the_house()
+    with house.database.write(durable=True) as tx:
+        old = reads.run(tx, run_id)
+        run = control.resume(
+            tx, run_id, house.clock.now(), retry_refused=retry_refused, by=caller_in_words()
+        )
+        _note(tx, "resume", old, run)
+    house.scheduler.wake()
+    return run
+
+
+def cancel(run_id: int) -> Run:
+    """Send nothing more of a run, and note it. Raises NotFound, Conflict."""
+    house = the_house()
+    with house.database.write(durable=True) as tx:
+        old = reads.run(tx, run_id)
+        run = control.cancel(tx, run_id, house.clock.now(), by=caller_in_words())
+        _note(tx, "cancel", old, run)
+    return run
+
+
+def decide(run_id: int, what: Resolve) -> tuple[Run, int, Reach]:
+    """Decide about deliveries that are in doubt, and note it; return the run, about how many it was, and the reach.
+
+    Raises NotFound, Conflict.
+    """
+    house = the_house()
+    with house.database.write(durable=True) as tx:
+        reach = doubts.reach(
+            tx, run_id, Action(what.action), emails=what.emails or None, before=what.before
+        )
+        resolved = doubts.resolve(
+            tx,
+            run_id,
+            Action(what.action),
+            emails=what.emails or None,
+            before=what.before,
+            by=caller_in_words(),
+            now=house.clock.now(),
+        )
+        run = reads.run(tx, run_id)
+        after = {"decided": what.action, "deliveries": resolved}
+        audited.note(tx, "decide doubts", f"run:{run_id}", label=run.content.name, after=after)
+    house.scheduler.wake()
+    return run, resolved, reach
+
+
+def send_to_missing(run_id: int) -> Run:
+    """Make a run for whom this one has not reached, and note it; the same request again returns the same run."""
+    house = the_house()
+    with house.database.write(durable=True) as tx:
+        newest = reads.list_runs(tx, schedule_id=None, status=None, before=None, limit=1)
+        run = missing.send_missing(
+            tx,
+            run_id,
+            by=caller_in_words(),
+            epoch=current_epoch(tx),
+            now=house.clock.now(),
+            request_key=request_key(),
+        )
+        if newest and run.id <= newest[0].id:
+            audited.nothing_to_note()
+        else:
+            after = {"run": run.id, "recipients": run.counts.recipients}
+            audited.note(tx, "send missing", f"run:{run_id}", label=run.content.name, after=after)
+    house.scheduler.wake()
+    return run
+
+
+def _answer(run: Run) -> RunAnswer:
+    house = the_house()
+    with house.database.read() as tx:
+        return RunAnswer.of(tx, run, house.clock.now())
+
+
+def _note(tx: Tx, action: str, old: Run, new: Run) -> None:
+    audited.note_change(
+        tx,
+        f"run:{new.id}",
+        label=new.content.name,
+        action=action,
+        before={"status": str(old.status), "reason": old.reason},
+        after={"status": str(new.status), "reason": new.reason},
+    )
 
 
 def _row(delivery: Delivery) -> Sequence[Cell]:

@@ -14,6 +14,7 @@ from identity.model import Role
 from scheduler import desk
 from scheduler.fields import ScheduleFields
 from scheduler.model import CatchUp, Overlap, Schedule, ScheduleType, Slot, Status
+from web import audited
 from web.api.runs import RunAnswer
 from web.current import the_house
 from web.fields import (
@@ -236,7 +237,7 @@ def list_schedules(query: Page) -> ScheduleList:
 def create_schedule(body: NewSchedule) -> ScheduleAnswer:
     """Make a schedule."""
     house = the_house()
-    return _answer(desk.create(house.scheduler, fields_of(body)))
+    return _answer(desk.create(house.scheduler, fields_of(body), by=audited.author()))
 
 
 @resource.post("/api/schedules/preview", SchedulePreviewAnswer, role=Role.VIEWER)
@@ -263,6 +264,7 @@ def change_schedule(path: ById, body: ScheduleChanges) -> ScheduleAnswer:
         changes_of(path.id, body),
         expected_version=expected_version(),
         again_today=body.again_today,
+        by=audited.author(),
     )
     return _answer(changed)
 
@@ -270,7 +272,9 @@ def change_schedule(path: ById, body: ScheduleChanges) -> ScheduleAnswer:
 @resource.delete("/api/schedules/<id:id>")
 def delete_schedule(path: ById) -> None:
     """Delete a schedule; the runs that it made stay."""
-    desk.delete(the_house().scheduler, path.id, expected_version=expected_version())
+    desk.delete(
+        the_house().scheduler, path.id, expected_version=expected_version(), by=audited.author()
+    )
 
 
 @resource.get("/api/schedules/<id:id>/upcoming", SlotList)
@@ -299,7 +303,7 @@ def past_slots(path: ById, query: PastPage) -> PastSlotList:
 def run_now(path: ById) -> RunAnswer:
     """Send the campaign now, once, whatever the schedule says."""
     house = the_house()
-    run = desk.run_now(house.scheduler, path.id, request_key=request_key())
+    run = desk.run_now(house.scheduler, path.id, request_key=request_key(), by=audited.author())
     with house.database.read() as tx:
         return RunAnswer.of(tx, run, house.clock.now())
 
@@ -307,25 +311,34 @@ def run_now(path: ById) -> RunAnswer:
 @resource.post("/api/schedules/<id:id>/pause", ScheduleAnswer)
 def pause_schedule(path: ById, body: NoteIn) -> ScheduleAnswer:
     """Let no slot of this schedule run until it is resumed."""
-    return _answer(desk.pause(the_house().scheduler, path.id, note=body.note))
+    house = the_house()
+    return _answer(desk.pause(house.scheduler, path.id, note=body.note, by=audited.author()))
 
 
 @resource.post("/api/schedules/<id:id>/resume", ScheduleAnswer)
 def resume_schedule(path: ById, body: NoteIn) -> ScheduleAnswer:
     """Let the slots from now on run again."""
-    return _answer(desk.resume(the_house().scheduler, path.id, note=body.note))
+    house = the_house()
+    return _answer(desk.resume(house.scheduler, path.id, note=body.note, by=audited.author()))
 
 
 @resource.post("/api/schedules/<id:id>/skip-next", ScheduleAnswer)
 def skip_next(path: ById, body: SkipNext) -> ScheduleAnswer:
     """Leave the next slot out."""
-    return _answer(desk.skip_next(the_house().scheduler, path.id, slot=body.slot))
+    house = the_house()
+    return _answer(desk.skip_next(house.scheduler, path.id, slot=body.slot, by=audited.author()))
 
 
 @resource.post("/api/schedules/<id:id>/missed", ScheduleAnswer)
 def decide_missed(path: ById, body: Missed) -> ScheduleAnswer:
     """Say what becomes of the slots that were missed and are held."""
-    decided = desk.missed(the_house().scheduler, path.id, action=body.action, through=body.through)
+    decided = desk.missed(
+        the_house().scheduler,
+        path.id,
+        action=body.action,
+        through=body.through,
+        by=audited.author(),
+    )
     return _answer(decided)
 
 

@@ -1,12 +1,14 @@
 """/api/status: how the scheduler stands, in one look."""
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from delivery import reads, recovery
+from delivery import reads, recovery, slots
 from foundation.version import VERSION
 from storage import installation
 from storage.aliveness import newest_leader
+from web import audited
 from web.current import caller_in_words, the_house
 from web.fields import Answer, Body, Instant
 from web.openapi import Resource
@@ -58,6 +60,14 @@ class StatusAnswer(Answer):
     notices: list[NoticeAnswer]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Released:
+    """What went on: how many runs; and how many schedules still have slots that wait for an answer."""
+
+    runs: int
+    schedules_held: int
+
+
 class Accept(Body):
     """What a person says: it is right as it is, go on."""
 
@@ -73,20 +83,44 @@ def status() -> StatusAnswer:
 @resource.post("/api/clock", StatusAnswer)
 def accept_clock(body: Accept) -> StatusAnswer:
     """Say that the clock that jumped is right: claims go on by it within a tick."""
-    house = the_house()
-    with house.database.write(durable=True) as tx:
-        installation.accept_clock(tx)
+    believe_clock()
     return _status()
 
 
 @resource.post("/api/doubt", StatusAnswer)
 def accept_doubt(body: Accept) -> StatusAnswer:
     """Say that this data directory is the one that goes on: held runs go on, held slots keep their question."""
+    go_on()
+    return _status()
+
+
+def believe_clock() -> None:
+    """Take the clock that jumped for right, and note it."""
+    with the_house().database.write(durable=True) as tx:
+        step = installation.read(tx).clock_step_seconds
+        installation.accept_clock(tx)
+        audited.note(
+            tx, "accept", "installation:clock", label="The clock", before={"step_seconds": step}
+        )
+
+
+def go_on() -> Released:
+    """Let this data directory be the one that goes on, and note it. Raises Conflict where it is not in doubt."""
     house = the_house()
     with house.database.write(durable=True) as tx:
-        recovery.trust(tx, by=caller_in_words(), now=house.clock.now())
+        why = installation.read(tx).doubted_reason
+        run_ids = recovery.trust(tx, by=caller_in_words(), now=house.clock.now())
+        held = len(slots.schedules_with_held(tx))
+        audited.note(
+            tx,
+            "accept",
+            "installation:data directory",
+            label="The data directory",
+            before={"doubted": why},
+            after={"runs_released": len(run_ids)},
+        )
     house.scheduler.wake()
-    return _status()
+    return Released(runs=len(run_ids), schedules_held=held)
 
 
 def _status() -> StatusAnswer:

@@ -7,6 +7,8 @@ from pydantic import Field
 
 from identity import tokens
 from identity.model import Role, Token
+from storage.database import Tx
+from web import audited
 from web.current import the_house
 from web.fields import Answer, Body, ById, Id, Instant, InstantIn, Line
 from web.openapi import Resource
@@ -68,15 +70,32 @@ def create_token(body: NewToken) -> NewTokenAnswer:
         token, secret = tokens.create(
             tx, body.name, body.role, now=house.clock.now(), expires_at=expires_at
         )
+        note_making(tx, token)
     return _with_secret(token, secret)
 
 
 @resource.delete("/api/tokens/<id:id>", role=Role.ADMIN)
 def revoke_token(path: ById) -> None:
     """Make a token worthless from now on."""
-    house = the_house()
-    with house.database.write(durable=True) as tx:
-        tokens.revoke(tx, path.id, now=house.clock.now())
+    with the_house().database.write(durable=True) as tx:
+        revoke(tx, path.id)
+
+
+def note_making(tx: Tx, token: Token) -> None:
+    """Note that a token was made; its secret stands nowhere."""
+    audited.note(tx, "create", f"token:{token.id}", label=token.name, after=_told(token))
+
+
+def revoke(tx: Tx, token_id: int) -> None:
+    """Make a token worthless from now on, and note it. Raises NotFound."""
+    token = tokens.get(tx, token_id)
+    tokens.revoke(tx, token_id, now=the_house().clock.now())
+    audited.note(tx, "revoke", f"token:{token_id}", label=token.name, before=_told(token))
+
+
+def _told(token: Token) -> dict[str, object]:
+    expires_at = token.expires_at.isoformat() if token.expires_at else None
+    return {"name": token.name, "role": str(token.role), "expires_at": expires_at}
 
 
 def _with_secret(token: Token, secret: str) -> NewTokenAnswer:

@@ -13,6 +13,7 @@ from foundation.errors import Conflict, Invalid, Stale
 from identity.model import Role
 from web import forms
 from web.account_cards import Card, cards_of
+from web.api import accounts as deeds
 from web.api.accounts import AccountChanges, NewAccount, delete_unused
 from web.current import the_house
 from web.forms import Filled
@@ -68,7 +69,10 @@ class AccountsPage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountFormPage:
-    """The form. account_id: of the one that is edited, None for a new one; preset: the one that was chosen."""
+    """The form. account_id: of the one that is edited, None for a new one; preset: the one that was chosen.
+
+    sandbox_id: of the account that is there already.
+    """
 
     form: Filled
     account_id: int | None
@@ -78,6 +82,7 @@ class AccountFormPage:
     securities: Sequence[tuple[str, str]]
     presets: Sequence[Preset]
     preset: Preset | None
+    sandbox_id: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,6 +138,7 @@ def create() -> Response:
             account = store.create(
                 tx, AccountFields(**dict(body)), key=house.key, now=house.clock.now()
             )
+            deeds.note_making(tx, account)
     except Invalid as error:
         preset = presets.find(forms.text("preset"))
         return _show(as_typed(error, _LABELS, "password"), preset=preset, status=422)
@@ -156,9 +162,7 @@ def change(account_id: int) -> Response:
     try:
         body = forms.checked(AccountChanges, _changes(account))
         with house.database.write(durable=True) as tx:
-            changed = store.update(
-                tx, account_id, body.changes(), key=house.key, expected_version=forms.version()
-            )
+            changed = deeds.change(tx, account_id, body, expected_version=forms.version())
     except (Invalid, Stale) as error:
         status = 422 if isinstance(error, Invalid) else 409
         return _show(as_typed(error, _LABELS, "password"), account=account, status=status)
@@ -168,10 +172,7 @@ def change(account_id: int) -> Response:
 @pages.post("/accounts/<id:account_id>/resume", role=Role.ADMIN)
 def resume(account_id: int) -> Response:
     """Use an account again that was failing or paused."""
-    house = the_house()
-    with house.database.write(durable=True) as tx:
-        store.revive(tx, account_id)
-        account = store.get(tx, account_id, house.key)
+    account = deeds.resume(account_id)
     where = "/accounts" if forms.text("from") == "list" else f"/accounts/{account_id}"
     return go(where, say=f"{account.name} is used again.")
 
@@ -255,8 +256,15 @@ def _show(
         securities=_SECURITIES,
         presets=PRESETS,
         preset=preset,
+        sandbox_id=_sandbox_id(),
     )
     return show("account_form.html", status=status, page=page, section=SECTION)
+
+
+def _sandbox_id() -> int:
+    house = the_house()
+    with house.database.read() as tx:
+        return store.sandbox(tx, house.key).id
 
 
 def _show_delete(account: Account, form: Filled, *, status: int = 200) -> Response:

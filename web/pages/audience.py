@@ -16,6 +16,7 @@ from foundation.errors import Conflict, Invalid, Stale
 from identity.model import Role
 from storage.database import Tx
 from web import forms, importing
+from web.api import audiences as deeds
 from web.api.audiences import AudienceChanges, RecipientPage, kept_by
 from web.current import the_house
 from web.forms import Filled
@@ -126,8 +127,7 @@ def rename(audience_id: int) -> Response:
     try:
         body = forms.checked(AudienceChanges, {"name": forms.text("name").strip()})
         with the_house().database.write(durable=True) as tx:
-            version = forms.version()
-            store.rename_audience(tx, audience_id, body.name, expected_version=version)
+            deeds.rename(tx, audience_id, body.name, expected_version=forms.version())
     except (Invalid, Stale) as error:
         form = forms.as_typed(error, LABELS)
         status = 412 if isinstance(error, Stale) else 422
@@ -146,13 +146,7 @@ def delete(audience_id: int) -> Response:
     """Delete the list and everybody on it; what was sent stays in Runs."""
     try:
         with the_house().database.write(durable=True) as tx:
-            name = store.get_audience(tx, audience_id).name
-            store.delete_audience(
-                tx,
-                audience_id,
-                expected_version=forms.version(),
-                kept_by=kept_by(tx, audience_id),
-            )
+            name = deeds.delete(tx, audience_id, expected_version=forms.version())
     except (Conflict, Stale) as error:
         status = 412 if isinstance(error, Stale) else 409
         return _ask_delete(audience_id, forms.as_typed(error, {}), status=status)
@@ -175,8 +169,7 @@ def remove(audience_id: int) -> Response:
     """Take somebody out of the audience."""
     email = forms.text("email")
     with the_house().database.write(durable=True) as tx:
-        name = store.get_audience(tx, audience_id).name
-        store.remove_recipient(tx, audience_id, email)
+        name = deeds.remove(tx, audience_id, email)
     back = _back(audience_id, request.form.get("back"))
     return go(back, say=f"{email} is not in {name} any more.")
 

@@ -13,6 +13,7 @@ from foundation.errors import Invalid
 from identity.model import Role
 from storage.database import Tx
 from web import forms, problems
+from web.api.audiences import note_adding
 from web.current import the_house
 from web.forms import Filled
 from web.page import Pages, go, show
@@ -71,6 +72,7 @@ def add(audience_id: int) -> Response:
     with house.database.write(durable=True) as tx:
         audience = store.get_audience(tx, audience_id)
         added, not_taken = take(tx, audience_id, people, house.clock.now())
+        note_adding(tx, audience_id, added)
     done = in_words(added)
     if not not_taken:
         return go(f"/audiences/{audience_id}", say=f"{audience.name}: {done}.")

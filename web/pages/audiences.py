@@ -13,7 +13,7 @@ from campaigns.store import Outline
 from foundation.errors import Invalid
 from identity.model import Role
 from web import forms, importing
-from web.api.audiences import NewAudience
+from web.api.audiences import NewAudience, note_making
 from web.current import the_house
 from web.forms import Filled
 from web.page import Pages, go, show
@@ -99,6 +99,7 @@ def make() -> Response:
                 first = not_taken[0]
                 more = f" And {number(len(not_taken) - 1)} more." if len(not_taken) > 1 else ""
                 raise Invalid.field("people", f"{first.text}: {first.reason}{more}")
+            note_making(tx, made.id)
     except Invalid as error:
         return _ask(forms.as_typed(error, LABELS), status=422)
     who = f"{in_words(added)}." if people else "Nobody is in it yet."

@@ -17,7 +17,15 @@ from foundation.errors import FieldError, Invalid, Stale
 from identity.model import Role
 from scheduler.model import Schedule
 from web import forms
-from web.api.campaigns import OVER, NewCampaign, check_ids, fields_of
+from web.api.campaigns import (
+    OVER,
+    NewCampaign,
+    check_ids,
+    fields_of,
+    note_changing,
+    note_making,
+)
+from web.audited import nothing_to_note
 from web.campaign_look import Look, look_at
 from web.current import the_house
 from web.forms import Filled
@@ -105,6 +113,7 @@ def create() -> Response:
         with house.database.write(durable=True) as tx:
             check_ids(tx, body)
             made = store.create(tx, fields_of(body), house.clock.now())
+            note_making(tx, made)
     except Invalid as error:
         return _show(_as_typed(error), draft(), status=422)
     return go(f"/campaigns/{made.id}", say=f"{made.name} is saved. Nothing sends it yet.")
@@ -125,6 +134,7 @@ def change(campaign_id: int) -> Response:
         body = _given()
         with house.database.write(durable=True) as tx:
             check_ids(tx, body)
+            old = store.get(tx, campaign_id)
             saved = store.update(
                 tx,
                 campaign_id,
@@ -132,6 +142,7 @@ def change(campaign_id: int) -> Response:
                 expected_version=expected if isinstance(expected, int) else None,
                 now=house.clock.now(),
             )
+            note_changing(tx, old, saved)
     except Invalid as error:
         return _show(_as_typed(error), draft(), campaign=_saved(campaign_id), status=422)
     except Stale as error:
@@ -141,6 +152,7 @@ def change(campaign_id: int) -> Response:
             return _show(
                 _as_typed(error), draft(), campaign=saved, newer=saved, differs=differs, status=412
             )
+        nothing_to_note()  # it is saved as it was typed
     if FRAGMENT in request.headers:
         return _show_saved(saved)
     return go(f"/campaigns/{campaign_id}")

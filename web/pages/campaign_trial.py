@@ -7,11 +7,11 @@ from flask import Response
 
 from campaigns import store
 from campaigns.model import Campaign
-from delivery.trial_send import TrialResult, send_test
+from delivery.trial_send import TrialResult
 from foundation.errors import Conflict, Invalid
 from identity.model import Role
 from web import forms
-from web.api.campaigns import MOST_TESTS, TestSend
+from web.api.campaigns import MOST_TESTS, TestSend, try_out
 from web.current import the_house
 from web.forms import Filled
 from web.page import Pages, show
@@ -40,18 +40,9 @@ def ask_trial(campaign_id: int) -> Response:
 @pages.post("/campaigns/<id:campaign_id>/test")
 def send_trial(campaign_id: int) -> Response:
     """Send it, now, and say what the server answered."""
-    house = the_house()
     try:
         body = forms.checked(TestSend, {"to": forms.text("to").replace(",", " ").split()})
-        results = send_test(
-            house.database,
-            house.connect,
-            key=house.key,
-            public_url=house.public_url,
-            campaign_id=campaign_id,
-            to=body.to,
-            now=house.clock.now(),
-        )
+        results = try_out(campaign_id, body.to)
     except (Invalid, Conflict) as error:
         status = 422 if isinstance(error, Invalid) else 409
         return _show(campaign_id, forms.as_typed(error, _LABELS), status=status)

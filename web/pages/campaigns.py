@@ -17,6 +17,7 @@ from campaigns.store import Outline
 from foundation.errors import Conflict, Stale
 from identity.model import Role
 from web import forms
+from web.api import campaigns as deeds
 from web.api.campaigns import OVER, kept_by, waiting_schedules
 from web.current import the_house
 from web.fields import QueryText
@@ -96,6 +97,7 @@ def duplicate(campaign_id: int) -> Response:
     house = the_house()
     with house.database.write(durable=True) as tx:
         copy = store.duplicate(tx, campaign_id, house.clock.now())
+        deeds.note_making(tx, copy)
     return go(f"/campaigns/{copy.id}", say=f"Copied. This is {copy.name}; nothing sends it yet.")
 
 
@@ -108,14 +110,8 @@ def ask_delete(campaign_id: int) -> Response:
 @pages.post("/campaigns/<id:campaign_id>/delete")
 def delete(campaign_id: int) -> Response:
     """Delete the campaign; what was sent of it stays in Runs."""
-    house = the_house()
-    waiting = waiting_schedules(house, campaign_id)
     try:
-        with house.database.write(durable=True) as tx:
-            name = store.get(tx, campaign_id).name
-            store.delete(
-                tx, campaign_id, expected_version=forms.version(), kept_by=kept_by(waiting)
-            )
+        name = deeds.delete(campaign_id, expected_version=forms.version())
     except (Conflict, Stale) as error:
         status = 412 if isinstance(error, Stale) else 409
         return _show_delete(campaign_id, forms.as_typed(error, {}), status=status)

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from flask import Response
 
 from storage import installation
+from web.api.status import believe_clock
 from web.current import the_house
 from web.page import Pages, go, show
 
@@ -40,7 +41,5 @@ def clock() -> Response:
 @pages.post("/clock")
 def accept() -> Response:
     """Say that the clock is right."""
-    house = the_house()
-    with house.database.write(durable=True) as tx:
-        installation.accept_clock(tx)
+    believe_clock()
     return go("/automation", say="The time is taken as it is. What is due by it is claimed.")

@@ -6,11 +6,12 @@ from datetime import datetime
 
 from flask import Response
 
-from delivery import outlines, recovery, slots
+from delivery import outlines, slots
 from delivery.model import RunStatus
 from delivery.outlines import RunOutline
 from storage import installation
-from web.current import caller_in_words, the_house
+from web.api.status import go_on
+from web.current import the_house
 from web.page import Pages, go, show
 from web.schedule_rows import names_of
 from web.shown import many
@@ -56,16 +57,12 @@ def doubt() -> Response:
 
 
 @pages.post("/doubt")
-def go_on() -> Response:
+def accept() -> Response:
     """Say that this directory is the one that goes on."""
-    house = the_house()
-    with house.database.write(durable=True) as tx:
-        released = recovery.trust(tx, by=caller_in_words(), now=house.clock.now())
-        held = len(slots.schedules_with_held(tx))
-    house.scheduler.wake()
+    released = go_on()
     said = "It goes on."
-    if released:
-        said += f" {many(len(released), 'run')} {'is' if len(released) == 1 else 'are'} on the way again."
-    if held:
+    if released.runs:
+        said += f" {many(released.runs, 'run')} {'is' if released.runs == 1 else 'are'} on the way again."
+    if released.schedules_held:
         said += " The slots that were held wait for your answer: send late, or skip."
     return go("/automation", say=said)

@@ -12,6 +12,7 @@ from audience.model import Audience
 from audience.uploads import Upload
 from identity.model import Role
 from web import forms, importing
+from web.audited import leaves_no_trace
 from web.current import the_house
 from web.forms import Filled, Mistake
 from web.page import Pages, go, show
@@ -70,6 +71,7 @@ def columns(audience_id: int, token: str) -> Response:
 
 
 @pages.post("/audiences/<id:audience_id>/import/<token>")
+@leaves_no_trace
 def say(audience_id: int, token: str) -> Response:
     """Take what the columns are, and begin to try the file with that."""
     kept = uploads()

@@ -16,6 +16,7 @@ from audience.uploads import Upload, Uploads
 from foundation.errors import Conflict, Invalid, NotFound
 from identity.model import Role
 from web import forms, importing, problems
+from web.audited import leaves_no_trace, nothing_to_note
 from web.current import the_house
 from web.forms import Filled
 from web.importing import Progress
@@ -77,6 +78,7 @@ def ask_file(audience_id: int) -> Response:
 
 
 @pages.post("/audiences/<id:audience_id>/import")
+@leaves_no_trace
 def receive(audience_id: int) -> Response:
     """Keep the file, and look into it."""
     house = the_house()
@@ -134,6 +136,7 @@ def start(audience_id: int, token: str) -> Response:
     kept = uploads()
     upload = kept.find(token, audience_id)
     if upload.mapping is None:
+        nothing_to_note()
         return go(f"/audiences/{audience_id}/import/{token}")
     if forms.whole("check") != upload.check_id:
         raise Conflict(
@@ -179,6 +182,7 @@ def uploads() -> Uploads:
 def _who_was_first(upload: Upload) -> Response:
     if upload.import_id is None:
         raise Conflict("This file is just being imported. Look at the audience in a moment.")
+    nothing_to_note()
     return go(_path(upload.audience_id, upload.import_id))
 
 

@@ -11,7 +11,7 @@ from delivery.outlines import RunOutline
 from identity.model import Role
 from mail.outbox import SCAN_LIMIT, OutboxItem, delete_up_to
 from mail.outbox_index import OutboxCount
-from web import forms
+from web import audited, forms
 from web.api.outbox import OutboxPage as Asked
 from web.current import the_house
 from web.page import Pages, go, show
@@ -119,6 +119,11 @@ def clear() -> Response:
     """Delete what was there when the question was asked; what came since stays."""
     through = forms.whole("through")
     deleted = delete_up_to(the_house().outbox, through) if isinstance(through, int) else 0
+    if deleted:
+        before = {"messages": deleted}
+        audited.note_alone("clear", "outbox:messages", label="The outbox", before=before)
+    else:
+        audited.nothing_to_note()
     return go("/outbox", say=f"Deleted {many(deleted, 'message')} from the outbox.")
 
 

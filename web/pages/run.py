@@ -2,26 +2,32 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, Literal
 from urllib.parse import urlencode
 
 from flask import Response, request
 
 from accounts import store as accounts
 from accounts.model import Kind
-from delivery import control, decisions, missing, outlines, outlook, reads
-from delivery.model import Delivery, DeliveryStatus, RunStatus
+from delivery import decisions, missing, outlines, outlook, reads
+from delivery.decisions import Action
+from delivery.model import Counts, Delivery, DeliveryStatus, RunStatus
 from delivery.outlines import RunOutline
 from identity.model import Role
 from storage.database import Tx
 from web import forms
+from web.api import runs as deeds
 from web.api.runs import DeliveryPage
-from web.current import caller_in_words, the_house
+from web.current import the_house
 from web.decided import DecidedRow, decided_rows
+from web.held_back import why_skipped
 from web.page import Pages, go, show
-from web.paging import next_cursor
+from web.paging import cursor_at
+from web.person import path_of
+from web.run_told import has, headline
 from web.schedule_rows import RunSummary, summary_of
-from web.shown import many, number
+from web.shown import number
 
 pages = Pages("run")
 
@@ -58,19 +64,22 @@ class Account:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeliveryRow:
-    """A delivery, and the name of its account."""
+    """A delivery, the name of its account, why nothing was sent, in words, and the person's page."""
 
     delivery: Delivery
     status: str
     account: str
+    why: str | None
+    path: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunPageData:
     """What the page shows.
 
-    has: who has it; left: who would not get it any more if it were cancelled; missing: to how many it can be sent once
-    more, after the end. made_of_it: runs for whom this one did not reach. more: there are older decisions than those.
+    shown: how many are listed, of how many. has: who has it; left: who would not get it any more if it were cancelled;
+    missing: to how many it can be sent once more, after the end. made_of_it: runs for whom this one did not reach. more:
+    there are older decisions than those.
     """
 
     run: RunOutline
@@ -84,8 +93,9 @@ class RunPageData:
     tabs: Sequence[dict[str, object]]
     status: str | None
     q: str
-    first: str | None
+    previous: str | None
     next: str | None
+    shown: str | None
     can_pause: bool
     can_resume: bool
     can_cancel: bool
@@ -100,6 +110,12 @@ class RunPageData:
     more_decided: bool
 
 
+class _Asked(DeliveryPage):
+    """What the address may hold beside what the API's has. back: those before the cursor."""
+
+    back: Literal["1"] | None = None
+
+
 @pages.get("/runs/<id:run_id>")
 def run(run_id: int) -> Response:
     """Show the run."""
@@ -109,25 +125,15 @@ def run(run_id: int) -> Response:
 @pages.post("/runs/<id:run_id>/pause")
 def pause(run_id: int) -> Response:
     """Begin no new message of this run."""
-    house = the_house()
-    with house.database.write(durable=True) as tx:
-        control.pause(tx, run_id, house.clock.now(), by=caller_in_words())
-    return go(f"/runs/{run_id}", say="Paused. No new message is begun until you go on.")
+    counts = deeds.pause(run_id).counts
+    waits = f"{number(counts.queued)} {'waits' if counts.queued == 1 else 'wait'} until you go on."
+    return go(f"/runs/{run_id}", say=f"Paused. {has(counts.sent)} it, {waits}")
 
 
 @pages.post("/runs/<id:run_id>/resume")
 def resume(run_id: int) -> Response:
     """Let a paused or held run go on."""
-    house = the_house()
-    with house.database.write(durable=True) as tx:
-        control.resume(
-            tx,
-            run_id,
-            house.clock.now(),
-            retry_refused=forms.ticked("retry_refused"),
-            by=caller_in_words(),
-        )
-    house.scheduler.wake()
+    deeds.resume(run_id, retry_refused=forms.ticked("retry_refused"))
     return go(f"/runs/{run_id}", say="It goes on.")
 
 
@@ -140,22 +146,15 @@ def ask_cancel(run_id: int) -> Response:
 @pages.post("/runs/<id:run_id>/cancel")
 def cancel(run_id: int) -> Response:
     """Send nothing more of this run; what was not sent becomes skipped."""
-    house = the_house()
-    with house.database.write(durable=True) as tx:
-        cancelled = control.cancel(tx, run_id, house.clock.now(), by=caller_in_words())
-    sent = cancelled.counts.sent
-    said = f"Cancelled. {many(sent, 'person')} {_have(sent)} it; nobody else gets it."
-    return go(f"/runs/{run_id}", say=said)
-
-
-def _have(count: int) -> str:
-    return "has" if count == 1 else "have"
+    sent = deeds.cancel(run_id).counts.sent
+    return go(f"/runs/{run_id}", say=f"Cancelled. {has(sent)} it; nobody else gets it.")
 
 
 def _page(run_id: int) -> RunPageData:
     house = the_house()
     now = house.clock.now()
-    query = forms.checked(DeliveryPage, _asked())
+    query = forms.checked(_Asked, _asked())
+    goes_back = query.back is not None and query.key is not None
     with house.database.read() as tx:
         found = outlines.outline(tx, run_id)
         content = reads.run(tx, run_id).content
@@ -164,19 +163,27 @@ def _page(run_id: int) -> RunPageData:
             run_id,
             status=DeliveryStatus(query.status) if query.status else None,
             q=query.q,
-            after=query.key,
+            after=None if goes_back else query.key,
+            before=query.key if goes_back else None,
             limit=PAGE + 1,
         )
         made_of_it = outlines.made_for_missing_of(tx, run_id)
         left_out = _count_missing(tx, found)
         expected = outlook.outlooks(tx, now)
         made = decisions.newest_together(tx, run_id, limit=MOST_DECISIONS + 1)
+        sent_again = 0
+        if made and found.finished_at is not None:
+            sent_again = len(decisions.times_decided(tx, run_id, Action.RESEND))
         called = accounts.names(tx)
         kinds = accounts.kinds(tx, content.account_ids)
         unwell = {account.id: account for account in accounts.unwell(tx)}
     summary = summary_of(found, expected, now=now)
     counts = found.counts
-    cursor = next_cursor(deliveries, limit=PAGE, key=lambda delivery: delivery.id)
+    is_more = len(deliveries) > PAGE
+    listed = deliveries[-PAGE:] if goes_back else deliveries[:PAGE]
+    here = partial(_path, run_id, status=query.status, q=query.q)
+    previous = (is_more if goes_back else query.key is not None) and bool(listed)
+    following = (goes_back or is_more) and bool(listed)
     finished = found.finished_at is not None
     return RunPageData(
         run=found,
@@ -184,7 +191,7 @@ def _page(run_id: int) -> RunPageData:
         campaign=content.name,
         subject=content.subject,
         made_for=MADE_FOR[found.origin],
-        headline=_headline(found, summary),
+        headline=headline(found, summary, made, sent_again=sent_again),
         accounts=[
             Account(
                 id=i,
@@ -199,22 +206,17 @@ def _page(run_id: int) -> RunPageData:
                 delivery=delivery,
                 status="queued" if delivery.status == "leased" else delivery.status,
                 account=called.get(delivery.account_id or 0, ""),
+                why=why_skipped(delivery.reason),
+                path=path_of(delivery.email),
             )
-            for delivery in deliveries[:PAGE]
+            for delivery in listed
         ],
-        tabs=[
-            {
-                "path": _path(run_id, status=status, q=query.q),
-                "text": text,
-                "count": getattr(counts, counter),
-                "current": query.status == status,
-            }
-            for status, text, counter in _TABS
-        ],
+        tabs=_tabs(run_id, counts, status=query.status, q=query.q),
         status=query.status,
         q=query.q or "",
-        first=_path(run_id, status=query.status, q=query.q) if query.cursor else None,
-        next=_path(run_id, status=query.status, q=query.q, cursor=cursor) if cursor else None,
+        previous=here(cursor=cursor_at(listed[0].id), back=1) if previous else None,
+        next=here(cursor=cursor_at(listed[-1].id)) if following else None,
+        shown=_shown(counts, query.status, len(listed)) if not query.q else None,
         can_pause=found.status in (RunStatus.CLAIMED, RunStatus.RUNNING),
         can_resume=found.status in (RunStatus.PAUSED, RunStatus.HELD),
         can_cancel=not finished,
@@ -230,45 +232,33 @@ def _page(run_id: int) -> RunPageData:
     )
 
 
+def _tabs(
+    run_id: int, counts: Counts, *, status: str | None, q: str | None
+) -> list[dict[str, object]]:
+    """Return the filters; the key "f" goes from each to the next."""
+    at = next(place for place, (name, _, _) in enumerate(_TABS) if name == status)
+    following = (at + 1) % len(_TABS)
+    return [
+        {
+            "path": _path(run_id, status=name, q=q),
+            "text": text,
+            "count": getattr(counts, counter),
+            "current": place == at,
+            "key": "f" if place == following else None,
+        }
+        for place, (name, text, counter) in enumerate(_TABS)
+    ]
+
+
+def _shown(counts: Counts, status: str | None, shown: int) -> str:
+    counter = next(counter for name, _, counter in _TABS if name == status)
+    return f"{number(shown)} of {number(getattr(counts, counter))}"
+
+
 def _count_missing(tx: Tx, run: RunOutline) -> int:
     """Return to how many it can be sent once more; looked up only where there may be any."""
     may_be = run.finished_at is not None and (run.counts.failed or run.counts.skipped)
     return missing.count_missing(tx, run.id) if may_be else 0
-
-
-def _headline(run: RunOutline, summary: RunSummary) -> str:
-    """Return the page's first line: how it stands, and what that means for the e-mails."""
-    counts = run.counts
-    settled = counts.recipients - counts.queued - counts.sending
-    match run.status:
-        case RunStatus.CLAIMED if run.waits_for is not None:
-            return f"Waits for run {run.waits_for} of the same schedule to be through."
-        case RunStatus.CLAIMED:
-            return "Preparing the list of recipients…"
-        case RunStatus.RUNNING:
-            return f"Sending: {number(settled)} of {number(counts.recipients)} ({summary.tally.percent} %)"
-        case RunStatus.PAUSED:
-            return f"Paused{_because(run.reason)} {number(counts.queued)} wait; nothing is sent until you go on."
-        case RunStatus.HELD:
-            return f"Held{_because(run.reason)} Nothing is sent until you decide."
-        case RunStatus.CANCELLED:
-            return (
-                f"Cancelled. {many(counts.sent, 'person')} {_have(counts.sent)} it,"
-                f" {number(counts.skipped)} will not get it."
-            )
-        case RunStatus.FAILED:
-            return f"Failed{_because(run.reason)} Nobody got it."
-    if not counts.recipients:
-        return "No recipients: the audience was empty. Nothing was sent."
-    if counts.skipped == counts.recipients:
-        return "Everyone was skipped: suppressed, or removed meanwhile. Nothing was sent."
-    return f"Done. The mail server took it for {many(counts.sent, 'person')}."
-
-
-def _because(reason: str | None) -> str:
-    if not reason:
-        return "."
-    return f": {reason}" if reason.endswith((".", "!", "?")) else f": {reason}."
 
 
 def _asked() -> dict[str, Any]:

@@ -19,8 +19,9 @@ from delivery.outlines import RunOutline
 from foundation.errors import Conflict, FieldError, Invalid
 from identity.model import Role
 from web import forms
+from web.api import runs as deeds
 from web.api.runs import Resolve
-from web.current import caller_in_words, the_house
+from web.current import the_house
 from web.decided import DecidedRow, decided_rows
 from web.fields import Query, QueryInstant, rfc3339
 from web.forms import Filled
@@ -156,26 +157,12 @@ def decide(run_id: int) -> Response:
     given = {"action": forms.text("action"), "before": forms.text("before")}
     named = "all" if forms.ticked("all") else request.form.getlist("emails")
     body = forms.checked(Resolve, given | {"emails": named})
-    emails = body.emails or None
-    house = the_house()
-    action = Action(body.action)
     try:
-        with house.database.write(durable=True) as tx:
-            found = doubts.reach(tx, run_id, action, emails=emails, before=body.before)
-            done = doubts.resolve(
-                tx,
-                run_id,
-                action,
-                emails=emails,
-                before=body.before,
-                by=caller_in_words(),
-                now=house.clock.now(),
-            )
+        _, done, found = deeds.decide(run_id, body)
     except Conflict as error:
         return _show(run_id, Filled(values={}), says=error.message, status=409)
-    house.scheduler.wake()
-    meanwhile = 0 if emails is None else len(set(emails)) - found.in_doubt
-    said = _said(action, done, meanwhile=meanwhile, left=found.in_doubt - done)
+    meanwhile = len(set(body.emails)) - found.in_doubt if body.emails else 0
+    said = _said(Action(body.action), done, meanwhile=meanwhile, left=found.in_doubt - done)
     return go(f"{_path(run_id)}#doubts", say=said)
 
 

@@ -7,10 +7,10 @@ from flask import Response
 from delivery import missing, outlines, reads
 from delivery.outlines import RunOutline
 from identity.model import Role
-from storage.aliveness import current_epoch
-from web.current import caller_in_words, the_house
+from web.api.runs import send_to_missing
+from web.current import the_house
 from web.page import Pages, go, show
-from web.replays import may_repeat, request_key
+from web.replays import may_repeat
 from web.shown import many
 
 pages = Pages("run-missing")
@@ -48,16 +48,6 @@ def ask(run_id: int) -> Response:
 @may_repeat
 def send(run_id: int) -> Response:
     """Make a run for them, once."""
-    house = the_house()
-    with house.database.write(durable=True) as tx:
-        run = missing.send_missing(
-            tx,
-            run_id,
-            by=caller_in_words(),
-            epoch=current_epoch(tx),
-            now=house.clock.now(),
-            request_key=request_key(),
-        )
-    house.scheduler.wake()
+    run = send_to_missing(run_id)
     said = f"This is the run for those whom run {run_id} did not reach: {many(run.counts.recipients, 'person')}."
     return go(f"/runs/{run.id}", say=said)

@@ -11,7 +11,7 @@ from delivery.outlines import RunOutline
 from identity.model import Role
 from scheduler import desk
 from scheduler.model import Schedule
-from web import forms
+from web import audited, forms
 from web.api.schedules import Missed, NoteIn, SkipNext
 from web.current import the_house
 from web.page import Pages, go, show
@@ -43,7 +43,9 @@ def ask_run_now(schedule_id: int) -> Response:
 @may_repeat
 def run_now(schedule_id: int) -> Response:
     """Send the campaign now, once."""
-    run = desk.run_now(the_house().scheduler, schedule_id, request_key=request_key())
+    run = desk.run_now(
+        the_house().scheduler, schedule_id, request_key=request_key(), by=audited.author()
+    )
     return go(f"/runs/{run.id}")
 
 
@@ -51,7 +53,7 @@ def run_now(schedule_id: int) -> Response:
 def pause(schedule_id: int) -> Response:
     """Let no slot run until it is resumed."""
     body = forms.checked(NoteIn, {"note": forms.text_or_none("note")})
-    desk.pause(the_house().scheduler, schedule_id, note=body.note)
+    desk.pause(the_house().scheduler, schedule_id, note=body.note, by=audited.author())
     return _back(
         schedule_id, f"{_called(schedule_id)} is paused. Nothing of it is sent until you resume it."
     )
@@ -60,7 +62,7 @@ def pause(schedule_id: int) -> Response:
 @pages.post("/automation/<id:schedule_id>/resume")
 def resume(schedule_id: int) -> Response:
     """Let the slots from now on run again."""
-    resumed = desk.resume(the_house().scheduler, schedule_id, note=None)
+    resumed = desk.resume(the_house().scheduler, schedule_id, note=None, by=audited.author())
     return _back(schedule_id, f"{_called(schedule_id)} is resumed. {_next(resumed)}")
 
 
@@ -68,7 +70,7 @@ def resume(schedule_id: int) -> Response:
 def skip_next(schedule_id: int) -> Response:
     """Leave the slot that the button named out: pressed twice, it does not skip two."""
     body = forms.checked(SkipNext, {"slot": forms.text("slot")})
-    after = desk.skip_next(the_house().scheduler, schedule_id, slot=body.slot)
+    after = desk.skip_next(the_house().scheduler, schedule_id, slot=body.slot, by=audited.author())
     when = in_words(body.slot, after.timezone)
     return _back(
         schedule_id, f"Not sent: {_called(schedule_id)}, {when}, is skipped. {_next(after)}"
@@ -81,7 +83,13 @@ def decide_missed(schedule_id: int) -> Response:
     through = forms.text_or_none("through")
     given = {"action": forms.text("action")} | ({"through": through} if through else {})
     body = forms.checked(Missed, given)
-    desk.missed(the_house().scheduler, schedule_id, action=body.action, through=body.through)
+    desk.missed(
+        the_house().scheduler,
+        schedule_id,
+        action=body.action,
+        through=body.through,
+        by=audited.author(),
+    )
     said = (
         "Sending, one mail for all of them."
         if body.action == "send"
@@ -99,6 +107,7 @@ def bring_back(schedule_id: int) -> Response:
         {"enabled": True},
         expected_version=None,
         again_today=False,
+        by=audited.author(),
     )
     return _back(schedule_id, f"{_called(schedule_id)} is back. {_next(back)}")
 
@@ -113,7 +122,9 @@ def ask_delete(schedule_id: int) -> Response:
 def delete(schedule_id: int) -> Response:
     """Delete the schedule; its runs stay."""
     called = _called(schedule_id)
-    desk.delete(the_house().scheduler, schedule_id, expected_version=forms.version())
+    desk.delete(
+        the_house().scheduler, schedule_id, expected_version=forms.version(), by=audited.author()
+    )
     return go("/automation", say=f"The schedule of {called} is deleted. Its runs stay in Runs.")
 
 

@@ -11,7 +11,7 @@ from identity.model import Role
 from scheduler import desk
 from scheduler.fields import zone_names
 from scheduler.model import Schedule
-from web import forms
+from web import audited, forms
 from web.api.schedules import NewSchedule, ScheduleChanges, changes_of, fields_of
 from web.current import the_house
 from web.forms import Filled
@@ -82,7 +82,8 @@ def create() -> Response:
     """Make the schedule; the page with all of them then shows it."""
     house = the_house()
     try:
-        schedule = desk.create(house.scheduler, fields_of(forms.checked(NewSchedule, given())))
+        fields = fields_of(forms.checked(NewSchedule, given()))
+        schedule = desk.create(house.scheduler, fields, by=audited.author())
     except Invalid as error:
         return _show(forms.as_typed(error, _LABELS), names_of(house), status=422)
     name = names_of(house).campaign(schedule.campaign_id)
@@ -114,6 +115,7 @@ def change(schedule_id: int) -> Response:
             changes_of(schedule_id, body),
             expected_version=forms.version(),
             again_today=body.again_today,
+            by=audited.author(),
         )
     except (Invalid, Conflict, Stale) as error:
         form = forms.as_typed(error, _LABELS)

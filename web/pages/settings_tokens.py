@@ -11,7 +11,9 @@ from foundation.errors import Conflict, FieldError, Invalid
 from identity import tokens
 from identity.model import Role, Token
 from web import forms
+from web.api import tokens as deeds
 from web.api.tokens import NewToken
+from web.audited import nothing_to_note
 from web.current import the_house
 from web.fields import Body, Whole, rfc3339
 from web.forms import Filled
@@ -101,6 +103,7 @@ def create() -> Response:
             token, secret = tokens.create(
                 tx, body.name, body.role, now=house.clock.now(), expires_at=body.expires_at
             )
+            deeds.note_making(tx, token)
     except (Invalid, Conflict) as error:
         status = 422 if isinstance(error, Invalid) else 409
         return _show_new(forms.as_typed(error, _LABELS), status=status)
@@ -118,11 +121,12 @@ def ask_revoke(token_id: int) -> Response:
 @pages.post("/settings/tokens/<id:token_id>/revoke", role=Role.ADMIN)
 def revoke(token_id: int) -> Response:
     """Make a token worthless from now on."""
-    house = the_house()
-    with house.database.write(durable=True) as tx:
+    with the_house().database.write(durable=True) as tx:
         token = tokens.get(tx, token_id)
         if token.revoked_at is None:
-            tokens.revoke(tx, token_id, now=house.clock.now())
+            deeds.revoke(tx, token_id)
+        else:
+            nothing_to_note()
     return go(f"{HERE}#t{token_id}", say=f"The token {token.name} is revoked: it opens nothing.")
 
 
