@@ -11,7 +11,9 @@ from audience.model import Suppression, SuppressionReason, SuppressionSource
 from audience.unsubscribe import read_token
 from delivery import reads
 from foundation.errors import Invalid, NotFound
+from identity.audit import RECIPIENT
 from storage.database import Tx
+from web import audited
 from web.current import the_house
 from web.guards import open_to_all
 
@@ -57,6 +59,7 @@ def act(token: str) -> Response:
     if not _is_one_click():
         return _page(400, "asked", token=token, email=email)
     with house.database.write(durable=True) as tx:
+        was = _found(tx, email)
         there = suppressions.add(
             tx,
             email,
@@ -65,6 +68,12 @@ def act(token: str) -> Response:
             source=_source(),
             run_id=reads.run_of_delivery(tx, delivery_id),
         )
+        if was is None:
+            # Whoever is erased later is in the log by a mark only, and without where they came from.
+            after = {"source": str(there.source)}
+            audited.note_as(tx, RECIPIENT, "unsubscribe", audited.recipient(email), after=after)
+        else:
+            audited.nothing_to_note()
     return _page(200, "done", token=token, email=email, there=there)
 
 
@@ -84,6 +93,9 @@ def take_back(token: str) -> Response:
         if there and _may_undo(there):
             suppressions.remove(tx, email)
             there = None
+            audited.note_as(tx, RECIPIENT, "undo unsubscribe", audited.recipient(email))
+        else:
+            audited.nothing_to_note()
     return _page(200, "already" if there else "back", token=token, email=email, there=there)
 
 

@@ -51,10 +51,8 @@ def send_demo() -> Response:
         letter = sample.write(tx, READERS, account_id=account.id, now=house.clock.now())
         audited.note(tx, "create", f"audience:{letter.audience.id}", label=letter.audience.name)
         audited.note(tx, "create", f"campaign:{letter.campaign.id}", label=letter.campaign.name)
-    schedule = desk.create(
-        house.scheduler, sample.due_at_once(letter.campaign.id, house.clock.now())
-    )
-    audited.note_alone("create", f"schedule:{schedule.id}", label=letter.campaign.name)
+    due = sample.due_at_once(letter.campaign.id, house.clock.now())
+    schedule = desk.create(house.scheduler, due, by=audited.author())
     return go(f"/automation#s{schedule.id}", say="The demo is due. Its e-mails go to the Outbox.")
 
 
