@@ -75,15 +75,19 @@ def is_good(token: Token, now: datetime) -> bool:
     return token.revoked_at is None and (token.expires_at is None or token.expires_at > now)
 
 
-def revoke(tx: Tx, name_or_id: str | int, *, now: datetime) -> None:
+def revoke(tx: Tx, name_or_id: str | int, *, now: datetime) -> list[Token]:
     """Make a token worthless from now on. A text is a name; where no token has that name it may be an id.
 
-    Raises NotFound when there is none that was not revoked before.
+    Returns what was revoked: earlier ones of that name too. Raises NotFound when there is none that was not revoked
+    before.
     """
-    if isinstance(name_or_id, str) and _revoke_where(tx, tokens.c.name == name_or_id, now):
-        return
-    if _is_id(name_or_id) and _revoke_where(tx, tokens.c.id == int(name_or_id), now):
-        return
+    revoked: list[Token] = []
+    if isinstance(name_or_id, str):
+        revoked = _revoke_where(tx, tokens.c.name == name_or_id, now)
+    if not revoked and _is_id(name_or_id):
+        revoked = _revoke_where(tx, tokens.c.id == int(name_or_id), now)
+    if revoked:
+        return revoked
     which = f'"{name_or_id}"' if isinstance(name_or_id, str) else str(name_or_id)
     raise NotFound(f"There is no token {which}, or it was revoked already.")
 
@@ -148,11 +152,9 @@ def _is_id(name_or_id: str | int) -> bool:
     return text.isdecimal() and len(text) <= 18  # what fits into the database's integers
 
 
-def _revoke_where(tx: Tx, which: ColumnElement[bool], now: datetime) -> bool:
-    revoked = tx.execute(
-        update(tokens).where(which, tokens.c.revoked_at.is_(None)).values(revoked_at=now)
-    )
-    return revoked.rowcount > 0
+def _revoke_where(tx: Tx, which: ColumnElement[bool], now: datetime) -> list[Token]:
+    good = update(tokens).where(which, tokens.c.revoked_at.is_(None))
+    return [_token(row) for row in tx.execute(good.values(revoked_at=now).returning(tokens))]
 
 
 def _token_id(principal: Principal) -> int | None:

@@ -8,6 +8,7 @@ import click
 from assembly import Sendonce
 from campaigns import store as campaign_store
 from foundation.errors import Unavailable
+from ops.deeds import command_line
 from ops.takeover import Takeover, import_schedules
 from scheduler.model import Schedule
 from scheduler.recurrence import next_slot
@@ -31,6 +32,7 @@ def take_over_file(house: Sendonce, file: Path, *, timezone: str) -> None:
         timezone=timezone,
         known_campaigns=set(names),
         now=house.clock.now(),
+        by=command_line(),
     )
     _report(taken, names, house.clock.now())
     if taken.rejected:

@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 import orjson
 
 from foundation.errors import FieldError, Invalid
+from identity.audit import SENDONCE, Author
 from scheduler.entries import Entry, check, to_schedule
 from scheduler.model import Schedule, ScheduleType, Status
 from scheduler.recurrence import calculate_next_run
@@ -57,11 +58,12 @@ def import_schedules(
     timezone: str,
     known_campaigns: Collection[int],
     now: datetime,
+    by: Author = SENDONCE,
 ) -> Takeover:
     """Add the schedules of the older tool's file, in one save; times without a zone are meant in timezone.
 
-    The same file taken over again adds nothing. Raises Invalid when it is no such file or there is no such zone,
-    Unavailable when the store can't be changed.
+    The same file taken over again adds nothing. by: who does it, for the audit log. Raises Invalid when it is no such
+    file or there is no such zone, Unavailable when the store can't be changed.
     """
     _refuse_unknown_zone(timezone)
     raws = _read(data)
@@ -74,7 +76,7 @@ def import_schedules(
             old_id = raw.get("id") if isinstance(raw, dict) else None
             rejected.append(Rejected(index=index, old_id=old_id, errors=invalid.errors))
     imported, already = [], []
-    with store.edit() as book:
+    with store.edit(by=by) as book:
         there = {_digest_of(s) for s in (*book.schedules.values(), *book.gone.values())}
         for index, schedule in ready:
             if _digest_of(schedule) in there:
