@@ -308,8 +308,12 @@ def list_deliveries(
     q: str | None,
     after: int | None,
     limit: int,
+    before: int | None = None,
 ) -> list[Delivery]:
-    """Return a run's deliveries in the order they were made; q is a part of the address. Queued includes leased."""
+    """Return a run's deliveries in the order they were made; q is a part of the address. Queued includes leased.
+
+    before: those that come last of the ones with a smaller id, in place of those that come after one.
+    """
     query = select(deliveries).where(deliveries.c.run_id == run_id)
     if status == DeliveryStatus.QUEUED:
         wanted = [DeliveryStatus.QUEUED, DeliveryStatus.LEASED]
@@ -320,6 +324,9 @@ def list_deliveries(
         query = query.where(deliveries.c.address_key.contains(q.casefold(), autoescape=True))
     if after is not None:
         query = query.where(deliveries.c.id > after)
+    if before is not None:
+        query = query.where(deliveries.c.id < before).order_by(deliveries.c.id.desc())
+        return [_delivery(r) for r in tx.execute(query.limit(limit))][::-1]
     return [_delivery(r) for r in tx.execute(query.order_by(deliveries.c.id).limit(limit))]
 
 

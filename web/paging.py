@@ -100,5 +100,9 @@ def next_cursor(
     """Return where the next page begins, for a list that was asked for one item more than the limit."""
     if len(items) <= limit:
         return None
-    last = key(items[limit - 1])
-    return _encoded(last.isoformat() if isinstance(last, datetime) else f"k{last}")
+    return cursor_at(key(items[limit - 1]))
+
+
+def cursor_at(key: int | datetime) -> str:
+    """Return the cursor of this list that names a key."""
+    return _encoded(key.isoformat() if isinstance(key, datetime) else f"k{key}")

@@ -26,6 +26,7 @@ def install(app: Flask) -> None:
         "duration": duration,
         "leap": leap,
         "moment": moment,
+        "moment_in_zone": moment_in_zone,
         "countdown": countdown,
         "from_now": from_now,
         "is_near": is_near,
@@ -63,6 +64,11 @@ def duration(seconds: float) -> str:
     return " ".join(told[:2])
 
 
+def roughly(seconds: float) -> str:
+    """192.4 -> about 3 min 12 s"""
+    return duration(seconds) if seconds < 1 else f"about {duration(seconds)}"
+
+
 def leap(seconds: float) -> str:
     """-7200 -> back by 2 h"""
     return f"{'forward' if seconds > 0 else 'back'} by {duration(abs(seconds))}"
@@ -79,6 +85,21 @@ def moment(instant: datetime, zone: str | None = None, seconds: bool = False) ->
     name = zone or viewers_zone()
     return Markup('<time datetime="{}" title="{}">{}</time>').format(
         rfc3339(instant), utc(instant), in_words(instant, name, seconds=seconds)
+    )
+
+
+def moment_in_zone(instant: datetime, zone: str) -> Markup:
+    """24 Nov 09:00:31, for a table whose zone is said once beside it."""
+    local = instant.astimezone(_zone(zone))
+    return Markup('<time datetime="{}" title="{}">{}</time>').format(
+        rfc3339(instant), utc(instant), f"{local.day} {local:%b %H:%M:%S}"
+    )
+
+
+def clock(instant: datetime, zone: str) -> Markup:
+    """09:00, as an element that says the whole moment: for where the day and the zone stand beside it."""
+    return Markup('<time datetime="{}" title="{}">{}</time>').format(
+        rfc3339(instant), utc(instant), f"{instant.astimezone(_zone(zone)):%H:%M}"
     )
 
 

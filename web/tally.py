@@ -32,6 +32,14 @@ class Part:
     x: int
     width: int
 
+    @property
+    def left(self) -> str:
+        return f"{self.x / 10}%"
+
+    @property
+    def wide(self) -> str:
+        return f"{self.width / 10}%"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tally:

@@ -88,15 +88,10 @@ function moveRow(step) {
   rows[Math.min(rows.length - 1, Math.max(0, at + step))]?.focus();
 }
 
-let quarter = -1;
 let holds = Boolean(document.querySelector("#holding [data-row]"));
 
-/** Says what a screen reader's user would miss: a run's quarters, and that something is due and can be taken back. */
+/** Says what a screen reader's user would miss: that something is due and can be taken back. */
 function sayWhatChanged() {
-  const bar = document.querySelector("#run-state [role=progressbar]");
-  const now = Math.floor(Number(bar?.getAttribute("aria-valuenow") ?? -1) / 25);
-  if (bar && quarter >= 0 && now > quarter) announce(bar.getAttribute("aria-valuetext") ?? "");
-  quarter = now;
   const due = document.querySelector("#holding [data-row]");
   if (due && !holds) announce("A campaign is due. It can still be taken back, on top of the page.");
   holds = Boolean(due);

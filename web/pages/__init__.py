@@ -19,6 +19,7 @@ from web.pages import (
     imports,
     message,
     outbox,
+    person_data,
     recipients,
     run,
     run_doubts,
@@ -36,6 +37,7 @@ from web.pages import (
     shortcuts,
     sign_in,
     status,
+    suppression_file,
     suppressions,
 )
 
@@ -48,6 +50,7 @@ PAGES = (
     imports.pages,
     import_columns.pages,
     suppressions.pages,
+    suppression_file.pages,
     recipients.pages,
     campaigns.pages,
     first_steps.pages,

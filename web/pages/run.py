@@ -12,6 +12,7 @@ from accounts import store as accounts
 from accounts.model import Kind
 from delivery import decisions, missing, outlines, outlook, reads
 from delivery.decisions import Action
+from delivery.erasure import ERASED
 from delivery.model import Counts, Delivery, DeliveryStatus, RunStatus
 from delivery.outlines import RunOutline
 from identity.model import Role
@@ -64,13 +65,13 @@ class Account:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeliveryRow:
-    """A delivery, the name of its account, why nothing was sent, in words, and the person's page."""
+    """A delivery, its account's name, why nothing was sent, in words, and the person's page, where there is one."""
 
     delivery: Delivery
     status: str
     account: str
     why: str | None
-    path: str
+    path: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,8 +79,8 @@ class RunPageData:
     """What the page shows.
 
     shown: how many are listed, of how many. has: who has it; left: who would not get it any more if it were cancelled;
-    missing: to how many it can be sent once more, after the end. made_of_it: runs for whom this one did not reach. more:
-    there are older decisions than those.
+    missing: to how many it can be sent once more, after the end. made_of_it: runs for whom this one did not reach.
+    more_decided: there are older decisions than those.
     """
 
     run: RunOutline
@@ -207,7 +208,7 @@ def _page(run_id: int) -> RunPageData:
                 status="queued" if delivery.status == "leased" else delivery.status,
                 account=called.get(delivery.account_id or 0, ""),
                 why=why_skipped(delivery.reason),
-                path=path_of(delivery.email),
+                path=None if delivery.email.startswith(ERASED) else path_of(delivery.email),
             )
             for delivery in listed
         ],
@@ -244,7 +245,7 @@ def _tabs(
             "text": text,
             "count": getattr(counts, counter),
             "current": place == at,
-            "key": "f" if place == following else None,
+            "follows": place == following,
         }
         for place, (name, text, counter) in enumerate(_TABS)
     ]

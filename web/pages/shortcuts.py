@@ -59,6 +59,8 @@ PLACES = (
         (
             Shortcut(("p",), "Pause the run, or go on"),
             Shortcut(("e",), "Export its deliveries"),
+            Shortcut(("f",), "Show the deliveries in another state"),
+            Shortcut(("Esc",), "Go back to the list of runs"),
         ),
     ),
     Place("In the editor", (Shortcut(("Ctrl+S",), "Save the campaign"),)),

@@ -7,11 +7,14 @@ from urllib.parse import urlencode
 from flask import Response, request
 
 from audience import suppressions
-from audience.model import Suppression, SuppressionReason
+from audience.model import Suppression, SuppressionReason, SuppressionSource
 from audience.pasted import Pasted
+from delivery import outlines
 from foundation.errors import Invalid, NotFound
 from identity.model import Role
-from web import forms, problems
+from storage.database import Tx
+from web import audited, forms, problems
+from web.api import suppressions as deeds
 from web.api.suppressions import SuppressionPage
 from web.csv_answers import PAGE as CSV_PAGE
 from web.csv_answers import csv_answer
@@ -19,31 +22,31 @@ from web.csv_answers import pages as all_pages
 from web.current import the_house
 from web.fields import rfc3339
 from web.forms import Filled
+from web.held_back import REASONS, SOURCES
 from web.page import Pages, go, is_ours, show
 from web.pages.audience_add import SHOWN, NotTaken, read_people
+from web.pages.suppression_file import in_words
 from web.paging import next_cursor
 from web.person import path_of
-from web.shown import many, number
+from web.schedule_rows import names_of
+from web.shown import many
 
 pages = Pages("suppressions")
 
 PAGE = 50
-LABELS = {"people": "Addresses", "reason": "Reason"}
-REASONS = {
-    SuppressionReason.MANUAL: "Added by hand",
-    SuppressionReason.UNSUBSCRIBED: "Unsubscribed",
-    SuppressionReason.BOUNCED: "Bounced",
-    SuppressionReason.COMPLAINED: "Complained",
-}
+LABELS = {"people": "Addresses", "reason": "Reason", "why": "Why"}
+LONGEST_WHY = 300
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SuppressionRow:
-    """An address that gets nothing."""
+    """An address that gets nothing. source: how it came here; campaign: whose e-mail it was unsubscribed from."""
 
     suppression: Suppression
     path: str
     reason: str
+    source: str | None
+    campaign: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +75,7 @@ class AddPage:
 class RemovePage:
     """Whose suppression would end, and why it is there."""
 
+    form: Filled
     suppression: Suppression
     reason: str
     back: str
@@ -92,13 +96,22 @@ def list_suppressions() -> Response:
     """List who gets nothing, newest first."""
     query = forms.checked(SuppressionPage, request.args.to_dict())
     q = (query.q or "").strip()
-    with the_house().database.read() as tx:
+    house = the_house()
+    names = names_of(house)
+    with house.database.read() as tx:
         found = suppressions.list_(tx, q=q, after=query.key, limit=PAGE + 1)
+        runs = outlines.by_id(tx, {one.run_id for one in found if one.run_id})
     cursor = next_cursor(found, limit=PAGE, key=lambda suppression: suppression.id)
     page = SuppressionsPage(
         rows=[
             SuppressionRow(
-                suppression=one, path=path_of(one.email), reason=reason_in_words(one.reason)
+                suppression=one,
+                path=path_of(one.email),
+                reason=REASONS[one.reason],
+                source=SOURCES[one.source] if one.source else None,
+                campaign=names.campaign(runs[one.run_id].campaign_id)
+                if one.run_id in runs
+                else None,
             )
             for one in found[:PAGE]
         ],
@@ -120,9 +133,9 @@ def export() -> Response:
 
     return csv_answer(
         "suppressions",
-        ("email", "reason", "since"),
+        ("email", "reason", "since", "source", "run_id"),
         (
-            (one.email, one.reason, rfc3339(one.created_at))
+            (one.email, one.reason, rfc3339(one.created_at), one.source, one.run_id)
             for one in all_pages(read, key=lambda suppression: suppression.id)
         ),
     )
@@ -148,11 +161,16 @@ def suppress() -> Response:
     readable = [one for one in people if one.wrong is None]
     with house.database.write(durable=True) as tx:
         added, rejected = suppressions.add_all(
-            tx, [one.email for one in readable], reason, house.clock.now()
+            tx,
+            [one.email for one in readable],
+            reason,
+            house.clock.now(),
+            source=SuppressionSource.HAND,
         )
+        _note_adding(tx, readable, reason, added=added)
     why = {id(one): one.wrong for one in people if one.wrong is not None}
     why |= {id(readable[one.row - 1]): one.reason for one in rejected}
-    done = _in_words(added, len(people) - len(why))
+    done = in_words(added, len(people) - len(why) - added)
     if not why:
         return go(back, say=done)
     left = [one for one in people if id(one) in why]
@@ -166,33 +184,46 @@ def suppress() -> Response:
     )
 
 
-@pages.get("/suppressions/remove", role=Role.EDITOR)
+@pages.get("/suppressions/remove", role=Role.ADMIN)
 def ask_remove() -> Response:
-    """Say what it means to let somebody get mail again."""
-    email = request.args.get("email", "")
+    """Say what it means to let somebody get mail again, and ask why."""
+    back = _back(request.args.get("back"))
+    return _ask_remove(request.args.get("email", ""), Filled(values={}), back=back)
+
+
+@pages.post("/suppressions/remove", role=Role.ADMIN)
+def remove() -> Response:
+    """Let somebody get mail again; why stands in the audit log."""
+    email = forms.text("email")
+    why = " ".join(forms.text("why").split())
+    if not why or len(why) > LONGEST_WHY:
+        says = f"Say why, in at most {LONGEST_WHY} characters. Nothing was changed."
+        form = forms.as_typed(Invalid.field("why", says), LABELS)
+        return _ask_remove(email, form, back=_back(request.form.get("back")), status=422)
+    with the_house().database.write(durable=True) as tx:
+        deeds.remove(tx, email, why=why)
+    return go(_back(request.form.get("back")), say=f"{email} may be mailed again.")
+
+
+def _ask_remove(email: str, form: Filled, *, back: str, status: int = 200) -> Response:
     with the_house().database.read() as tx:
         found = suppressions.find(tx, email)
     if found is None:
         raise NotFound(f"{email} is not suppressed.")
-    page = RemovePage(
-        suppression=found,
-        reason=reason_in_words(found.reason),
-        back=_back(request.args.get("back")),
-    )
-    return show("suppression_remove.html", page=page, section="Suppressions")
+    page = RemovePage(form=form, suppression=found, reason=REASONS[found.reason], back=back)
+    return show("suppression_remove.html", status=status, page=page, section="Suppressions")
 
 
-@pages.post("/suppressions/remove")
-def remove() -> Response:
-    """Let somebody get mail again."""
-    email = forms.text("email")
-    with the_house().database.write(durable=True) as tx:
-        suppressions.remove(tx, email)
-    return go(_back(request.form.get("back")), say=f"{email} may be mailed again.")
-
-
-def reason_in_words(reason: SuppressionReason) -> str:
-    return REASONS[reason]
+def _note_adding(
+    tx: Tx, people: Sequence[Pasted], reason: SuppressionReason, *, added: int
+) -> None:
+    if added == 1 and len(people) == 1:
+        deeds.note_adding(tx, people[0].email, reason)
+    elif added:
+        after = {"addresses": added, "reason": str(reason)}
+        audited.note(tx, "suppress", "suppressions:pasted", after=after)
+    else:
+        audited.nothing_to_note()
 
 
 def _reason() -> SuppressionReason:
@@ -200,14 +231,6 @@ def _reason() -> SuppressionReason:
         return SuppressionReason(forms.text("reason"))
     except ValueError:
         raise Invalid.field("reason", "Choose one of the reasons.") from None
-
-
-def _in_words(added: int, taken: int) -> str:
-    already = taken - added
-    done = f"{many(added, 'address')} {'is' if added == 1 else 'are'} suppressed now."
-    if not already:
-        return done
-    return f"{done} {number(already)} {'was' if already == 1 else 'were'} already."
 
 
 def _not_taken(left: Sequence[Pasted], why: Iterable[str | None]) -> list[NotTaken]:
