@@ -56,6 +56,15 @@ def outlooks(tx: Tx, now: datetime) -> dict[int, Outlook]:
     }
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sending:
+    """So many messages through these accounts, begun at that time."""
+
+    messages: int
+    account_ids: tuple[int, ...]
+    at: datetime
+
+
 def expected_seconds(
     tx: Tx, messages: int, account_ids: Collection[int], *, at: datetime, now: datetime
 ) -> float | None:
@@ -63,8 +72,23 @@ def expected_seconds(
 
     How the accounts do now says nothing of then: none is taken to rest.
     """
-    known = _Known.of(tx, account_ids, now)
-    return seconds_for(messages, [known.planned(i, at) for i in account_ids if i in known.accounts])
+    sending = Sending(messages=messages, account_ids=tuple(account_ids), at=at)
+    return expected_of_each(tx, [sending], now)[0]
+
+
+def expected_of_each(tx: Tx, sendings: Sequence[Sending], now: datetime) -> list[float | None]:
+    """Return how long each of these will take, as expected_seconds does, with as many questions as for one."""
+    known = _Known.of(tx, {i for sending in sendings for i in sending.account_ids}, now)
+    # What an account has used by now is counted no more a day on: from then on the same is the same.
+    latest = now + DAY + 2 * MINUTE
+    alike = [replace(sending, at=min(sending.at, latest)) for sending in sendings]
+    told = {
+        one: seconds_for(
+            one.messages, [known.planned(i, one.at) for i in one.account_ids if i in known.accounts]
+        )
+        for one in set(alike)
+    }
+    return [told[one] for one in alike]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

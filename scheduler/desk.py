@@ -6,10 +6,11 @@ the store's lock, so that it and a tick never decide at once.
 by: who does it, for the audit log, which is written in the transaction of what it tells of.
 """
 
-from collections.abc import Iterator, Mapping
+import heapq
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime, timedelta
-from itertools import islice, takewhile
+from itertools import islice
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
@@ -21,12 +22,18 @@ from foundation.log import log_for
 from identity import audit
 from identity.audit import SENDONCE, Author
 from scheduler.deeds import names, object_of
-from scheduler.due import SKIPPED_BY_A_PERSON, as_row, next_undecided, undecided
+from scheduler.due import (
+    MOST_COUNTED,
+    SKIPPED_BY_A_PERSON,
+    as_row,
+    next_undecided,
+    undecided,
+)
 from scheduler.fields import ScheduleFields, check
 from scheduler.making import freeze, make_run
 from scheduler.model import Schedule, ScheduleType, Slot, Status
 from scheduler.parts import SchedulerParts
-from scheduler.recurrence import first_slot
+from scheduler.recurrence import count_between, first_slot
 from scheduler.recurrence import upcoming as upcoming_slots
 from scheduler.standing import record_of, refreshed
 from scheduler.store import Book
@@ -37,6 +44,7 @@ MOST_CALENDAR_ITEMS = 5000
 DELETED = "the schedule was deleted"
 log = log_for(__name__)
 
+_MOMENT = timedelta(microseconds=1)
 _DEFINITION = tuple(f.name for f in fields(ScheduleFields))
 
 
@@ -276,14 +284,28 @@ def preview(parts: SchedulerParts, given: ScheduleFields, *, count: int) -> list
     return upcoming_slots(given, now, count=min(count, given.max_runs or count))
 
 
-def calendar(parts: SchedulerParts, start: datetime, end: datetime) -> list[CalendarItem]:
-    """Return the slots of all schedules from start to end, decided and to come, in the order of time; 5,000 at most."""
-    schedules = {s.id: s for s in parts.store.read()}
+def calendar(
+    parts: SchedulerParts,
+    start: datetime,
+    end: datetime,
+    *,
+    most: int = MOST_CALENDAR_ITEMS,
+    campaign_ids: Container[int] | None = None,
+) -> list[CalendarItem]:
+    """Return the slots of all schedules from start to end, decided and to come, in the order of time; most at most.
+
+    campaign_ids: only of these campaigns. What it takes grows with how many schedules there are and with most, not
+    with how many slots they have.
+    """
+    of_campaigns = (
+        s for s in parts.store.read() if campaign_ids is None or s.campaign_id in campaign_ids
+    )
+    schedules = {s.id: s for s in of_campaigns}
     now = parts.clock.now()
     with parts.database.read() as tx:
-        decided = reads.slots_between(tx, start, end, limit=MOST_CALENDAR_ITEMS)
+        rows = reads.slots_between(tx, start, end, limit=most)
         standings = slots.standings(tx, set(schedules), now)
-    items = [
+    decided = [
         CalendarItem(
             schedule_id=schedule_id,
             campaign_id=schedules[schedule_id].campaign_id if schedule_id in schedules else None,
@@ -293,34 +315,55 @@ def calendar(parts: SchedulerParts, start: datetime, end: datetime) -> list[Cale
             reason=row.reason,
             run_id=row.run_id,
         )
-        for schedule_id, row in decided
+        for schedule_id, row in rows
+        if campaign_ids is None or schedule_id in schedules
     ]
-    for schedule in schedules.values():
-        standing = standings.get(schedule.id)
-        if schedule.enabled and standing is not None:
-            items += _to_come(schedule, standing, start, end)
-    return sorted(items, key=lambda i: (i.slot, i.schedule_id))[:MOST_CALENDAR_ITEMS]
+    to_come = [
+        _to_come(schedule, standing, start, end)
+        for schedule in schedules.values()
+        if schedule.enabled and (standing := standings.get(schedule.id)) is not None
+    ]
+    # Each is asked for its next slot only when that is the next of all.
+    merged = heapq.merge(sorted(decided, key=_in_time), *to_come, key=_in_time)
+    return [*islice(merged, most)]
+
+
+def _in_time(item: CalendarItem) -> tuple[datetime, int]:
+    return item.slot, item.schedule_id
 
 
 def _to_come(
     schedule: Schedule, standing: Standing, start: datetime, end: datetime
 ) -> Iterator[CalendarItem]:
     try:
-        coming = takewhile(lambda s: s.at <= end, undecided(schedule, standing, start))
-        wanted = [slot for slot in islice(coming, MOST_CALENDAR_ITEMS) if slot.at >= start]
+        for slot in _from(schedule, standing, start):
+            if slot.at > end:
+                return
+            yield CalendarItem(
+                schedule_id=schedule.id,
+                campaign_id=schedule.campaign_id,
+                slot=slot.at,
+                local=slot.local.isoformat(),
+                decision=None,
+                reason=slot.note,
+                run_id=None,
+            )
     except Exception:
         log.exception("a schedule's slots can't be told", schedule_id=schedule.id)
-        return
-    for slot in wanted:
-        yield CalendarItem(
-            schedule_id=schedule.id,
-            campaign_id=schedule.campaign_id,
-            slot=slot.at,
-            local=slot.local.isoformat(),
-            decision=None,
-            reason=slot.note,
-            run_id=None,
+
+
+def _from(schedule: Schedule, standing: Standing, start: datetime) -> Iterator[Slot]:
+    """Yield the slots from start on that will be decided, without going through those before it."""
+    before = start - _MOMENT
+    if before <= standing.decided_until:
+        return undecided(schedule, standing, start)
+    if schedule.max_runs is not None:
+        left = max(0, schedule.max_runs - standing.claimed)
+        passed = count_between(
+            schedule, standing.decided_until, before, most=min(left, MOST_COUNTED)
         )
+        standing = replace(standing, claimed=standing.claimed + passed)
+    return undecided(schedule, replace(standing, watermark=before), start)
 
 
 def _note(

@@ -17,17 +17,21 @@ from campaigns.model import Snapshot
 from campaigns.render import RecipientView, RenderError, compile_content
 from delivery import outlook
 from foundation.errors import Invalid, NotFound
+from scheduler import desk
 from scheduler.model import Slot
 from storage.database import Tx
+from web.bookings import bookings, busy_for
+from web.schedule_rows import names_of
 
 MOST_LOOKED_AT = 1000
 
-_AT_LEAST = timedelta(minutes=15)
+_LONGEST_LOOKED_FOR = timedelta(hours=6)
+"""Of what began before that nobody says that it may still be going on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Collision:
-    """Another schedule whose next slot falls into the time that the first slot would take."""
+    """Another schedule that is expected to send, from one of its slots on, in the time that the first slot takes."""
 
     schedule_id: int
     campaign_id: int
@@ -63,7 +67,7 @@ def forecast(house: Sendonce, campaign_id: int, slots: Sequence[Slot]) -> Foreca
         now = house.clock.now()
         first = slots[0].at if slots else now
         seconds = outlook.expected_seconds(tx, people, snapshot.account_ids, at=first, now=now)
-        others = _collisions(house, tx, snapshot, slots, seconds) if slots else []
+    others = _collisions(house, campaign_id, slots[0].at, seconds) if slots else []
     return Forecast(
         recipients=people,
         suppressed=suppressed,
@@ -97,35 +101,25 @@ def _lacking(members: Sequence[Recipient], snapshot: Snapshot) -> Counter[str]:
 
 
 def _collisions(
-    house: Sendonce,
-    tx: Tx,
-    snapshot: Snapshot,
-    slots: Sequence[Slot],
-    seconds: float | None,
+    house: Sendonce, campaign_id: int, first: datetime, seconds: float | None
 ) -> list[Collision]:
-    width = max(_AT_LEAST, timedelta(seconds=seconds or 0))
-    first = slots[0].at
-    near = [
-        schedule
-        for schedule in house.store.read()
-        if schedule.enabled and schedule.next_run and abs(schedule.next_run - first) < width
-    ]
-    used = {i: _account_ids(tx, i) for i in {schedule.campaign_id for schedule in near}}
-    mine = set(snapshot.account_ids)
+    """Return who else is expected to send through the same accounts then: of each schedule its first slot."""
+    now = house.clock.now()
+    names = names_of(house)
+    mine = set(names.campaigns[campaign_id].account_ids)
+    sharing = {i for i, other in names.campaigns.items() if mine.intersection(other.account_ids)}
+    until = first + busy_for(seconds)
+    items = desk.calendar(house.scheduler, first - _LONGEST_LOOKED_FOR, until, campaign_ids=sharing)
+    to_come = [item for item in items if item.decision is None and item.slot < until]
+    with house.database.read() as tx:
+        booked = bookings(tx, to_come, names, now=now)
+    found = {b.item.schedule_id: b for b in reversed(booked) if b.ends_at > first}
     return [
         Collision(
-            schedule_id=schedule.id,
-            campaign_id=schedule.campaign_id,
-            slot=schedule.next_run,
-            account_ids=tuple(sorted(mine & used[schedule.campaign_id])),
+            schedule_id=schedule_id,
+            campaign_id=booking.item.campaign_id or 0,
+            slot=booking.item.slot,
+            account_ids=tuple(sorted(mine.intersection(booking.account_ids))),
         )
-        for schedule in near
-        if schedule.next_run and mine & used[schedule.campaign_id]
+        for schedule_id, booking in sorted(found.items(), key=lambda one: one[1].item.slot)
     ]
-
-
-def _account_ids(tx: Tx, campaign_id: int) -> set[int]:
-    try:
-        return set(campaigns.get(tx, campaign_id).account_ids)
-    except NotFound:
-        return set()

@@ -39,6 +39,7 @@ class Section:
 
 SECTIONS = (
     Section("Automation", "/automation", "automation"),
+    Section("Calendar", "/calendar", "calendar"),
     Section("Runs", "/runs", "run"),
     Section("Campaigns", "/campaigns", "campaign"),
     Section("Audiences", "/audiences", "audience"),

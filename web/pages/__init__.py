@@ -7,6 +7,8 @@ from web.pages import (
     audience_add,
     audiences,
     automation,
+    calendar,
+    calendar_export,
     campaign_editor,
     campaign_preview,
     campaign_trial,
@@ -44,6 +46,8 @@ from web.pages import (
 PAGES = (
     sign_in.pages,
     automation.pages,
+    calendar.pages,
+    calendar_export.pages,
     audiences.pages,
     audience.pages,
     audience_add.pages,

@@ -1,7 +1,8 @@
 """/automation: what goes when, what went, and stopping it in time."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from urllib.parse import urlencode
 
 from flask import Response, request
@@ -27,6 +28,7 @@ from web.schedule_rows import (
 pages = Pages("automation")
 
 PAGE = 50
+MOST_HOLDING = 20
 
 _TABS = (
     ("all", "All"),
@@ -37,6 +39,10 @@ _TABS = (
     ("paused", "Paused"),
     ("done", "Done"),
 )
+_PART_OF = {status: status.value for status in Status} | {
+    Status.PENDING: "planned",
+    **dict.fromkeys(OVER, "done"),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,10 +57,15 @@ class Tab:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AutomationPage:
-    """What the page shows. upcoming: the next slot of all; next_page: where the list goes on."""
+    """What the page shows.
+
+    upcoming: the next slot of all. more_holding: how many more are due than fit into the card. next_page: where the
+    list goes on.
+    """
 
     upcoming: Row | None
     holding: Sequence[Row]
+    more_holding: int
     rows: Sequence[Row]
     tabs: Sequence[Tab]
     q: str
@@ -72,27 +83,39 @@ def automation() -> Response:
     house = the_house()
     now = house.clock.now()
     names = names_of(house)
-    every = in_order(desk.list_schedules(house.scheduler), now=now)
+    every = desk.list_schedules(house.scheduler)
     tab = request.args.get("show", "all")
     q = request.args.get("q", "").strip()
     start = _start()
-    found = [s for s in every if _is_in(s, tab) and _is_named(s, q, names)]
-    shown = found[start : start + PAGE]
-    rows = rows_of(house, shown, names, now=now)
-    holding = [row for row in rows if row.status == "holding"]
-    upcoming = next(
-        (s for s in every if s.enabled and s.next_run and display_status(s, now=now) == "pending"),
-        None,
+    parts = _in_parts(every, now=now)
+    # What can still be taken back is on top, whichever part of the list is looked at.
+    due = _called(parts["holding"], q, names)
+    on_top = {schedule.id for schedule in parts["holding"]}
+    below = (s for s in parts.get(tab, parts["all"]) if s.id not in on_top)
+    listed = in_order(_called(below, q, names), now=now)
+    upcoming = min(parts["next"], key=_next_slot, default=None)
+    rows = rows_of(
+        house,
+        [
+            *([upcoming] if upcoming else []),
+            *sorted(due, key=_next_slot)[:MOST_HOLDING],
+            *listed[start : start + PAGE],
+        ],
+        names,
+        now=now,
     )
+    first = rows.pop(0) if upcoming else None
+    holding = [rows.pop(0) for _ in due[:MOST_HOLDING]]
     page = AutomationPage(
-        upcoming=rows_of(house, [upcoming], names, now=now)[0] if upcoming else None,
+        upcoming=first,
         holding=holding,
-        rows=[row for row in rows if row.status != "holding"],
+        more_holding=len(due) - len(holding),
+        rows=rows,
         tabs=[
             Tab(
                 path=f"/automation?{urlencode({'show': name})}" if name != "all" else "/automation",
                 text=text,
-                count=sum(_is_in(s, name) for s in every),
+                count=len(parts[name]),
                 current=name == tab,
             )
             for name, text in _TABS
@@ -103,28 +126,43 @@ def automation() -> Response:
         has_campaigns=bool(names.campaigns),
         has_schedules=bool(every),
         first_steps=_first_steps(names, every),
-        next_page=_next_page(start, len(found)),
+        next_page=_next_page(start, len(listed)),
     )
     return show("automation.html", page=page, section="Automation")
 
 
-def _is_in(schedule: Schedule, tab: str) -> bool:
-    now = the_house().clock.now()
-    match tab:
-        case "soon":
-            upcoming = schedule.next_run
-            return bool(schedule.enabled and upcoming and upcoming - now <= SOON)
-        case "planned":
-            return schedule.status is Status.PENDING
-        case "done":
-            return schedule.status in OVER
-        case "running" | "held" | "paused":
-            return schedule.status == tab
-    return True
+def _in_parts(every: Sequence[Schedule], *, now: datetime) -> dict[str, list[Schedule]]:
+    """Return the parts of the list by the names of their tabs.
+
+    "holding": what is due and can still be taken back. "next": what has a slot to come.
+    """
+    names = (*(name for name, _ in _TABS), "holding", "next")
+    parts: dict[str, list[Schedule]] = {name: [] for name in names}
+    for schedule in every:
+        status = display_status(schedule, now=now)
+        if status == "holding":
+            parts["holding"].append(schedule)
+        parts["all"].append(schedule)
+        upcoming = schedule.next_run if schedule.enabled else None
+        if upcoming and upcoming - now <= SOON:
+            parts["soon"].append(schedule)
+        if status == "pending" and upcoming:
+            parts["next"].append(schedule)
+        parts[_PART_OF[schedule.status]].append(schedule)
+    return parts
 
 
-def _is_named(schedule: Schedule, q: str, names: Names) -> bool:
-    return q.casefold() in names.campaign(schedule.campaign_id).casefold()
+def _called(schedules: Iterable[Schedule], q: str, names: Names) -> list[Schedule]:
+    """Return those whose campaign's name holds what is looked for."""
+    if not q:
+        return [*schedules]
+    wanted = q.casefold()
+    return [s for s in schedules if wanted in names.campaign(s.campaign_id).casefold()]
+
+
+def _next_slot(schedule: Schedule) -> datetime:
+    assert schedule.next_run is not None
+    return schedule.next_run
 
 
 def _start() -> int:

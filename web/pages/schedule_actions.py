@@ -14,7 +14,7 @@ from scheduler.model import Schedule
 from web import audited, forms
 from web.api.schedules import Missed, NoteIn, SkipNext
 from web.current import the_house
-from web.page import Pages, go, show
+from web.page import Pages, go, is_ours, show
 from web.replays import may_repeat, request_key
 from web.schedule_rows import names_of
 from web.shown import in_words
@@ -159,7 +159,10 @@ def _next(schedule: Schedule) -> str:
 
 
 def _back(schedule_id: int, say: str) -> Response:
-    """Lead to the list, or to the schedule's own page where the button was there."""
+    """Lead to where the button was: the list, the schedule's own page, or the days of the calendar."""
+    back = forms.text("back")
+    if is_ours(back) and back.startswith("/calendar?"):
+        return go(back, say=say)
     if request.form.get("from") == "detail":
         return go(f"/automation/{schedule_id}", say=say)
     return go(f"/automation#s{schedule_id}", say=say)
