@@ -103,6 +103,7 @@ class Account:
     state: State
     state_reason: str | None
     rest_until: datetime | None
+    worked_at: datetime | None = None
     created_at: datetime
 
     @property

@@ -81,7 +81,7 @@ def update(
     if "password" in changes:
         values["password_sealed"] = _sealed(after.password, key)
     if any(getattr(after, name) != getattr(before, name) for name in _CONNECTION):
-        values |= _OK
+        values |= {**_OK, "worked_at": None}
     _only_row(
         tx.execute(
             sqlalchemy.update(accounts)
@@ -226,6 +226,15 @@ def revive(tx: Tx, account_id: int) -> None:
     _set_state(tx, account_id, leaving=(State.FAILING, State.PAUSED), values=_OK)
 
 
+def note_worked(tx: Tx, account_id: int, now: datetime) -> None:
+    """Note that the account's server did as it should, where that was not noted since its connection was changed."""
+    tx.execute(
+        sqlalchemy.update(accounts)
+        .where(accounts.c.id == account_id, accounts.c.worked_at.is_(None))
+        .values(worked_at=now)
+    )
+
+
 def _set_state(
     tx: Tx, account_id: int, *, leaving: tuple[State, ...], values: Mapping[str, Any]
 ) -> None:
@@ -365,6 +374,7 @@ def _account(row: Row[Any], key: SecretKey) -> Account:
         state=State.PAUSED if unreadable else State(row.state),
         state_reason=unreadable or row.state_reason,
         rest_until=row.rest_until,
+        worked_at=row.worked_at,
         created_at=row.created_at,
     )
 

@@ -40,6 +40,8 @@ accounts = Table(
     Column("state", String(10), nullable=False),
     Column("state_reason", String(1000)),
     Column("rest_until", Instant),
+    # When its server first did as it should, in a test or while sending; null: it was never tried.
+    Column("worked_at", Instant),
     Column("created_at", Instant, nullable=False),
     CheckConstraint("kind IN ('sandbox', 'smtp')", name="kind"),
     CheckConstraint("state IN ('ok', 'failing', 'paused')", name="state"),

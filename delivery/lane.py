@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from accounts import store as account_store
@@ -331,6 +331,10 @@ class Lane:
         self._faults += 1
         rest = rest_after(self._faults)
         until = self.office.clock.now() + rest
+        if self.account.worked_at is None:
+            now = self.office.clock.now()
+            self.account = replace(self.account, worked_at=now)
+            self.office.commits.note(lambda tx: account_store.note_worked(tx, self.account.id, now))
         self._rests_until = self.office.clock.elapsed() + _FAULT_IS_NEWS
         if pause:
             log.warning("account paused", account_id=account_id, said=said)

@@ -10,6 +10,7 @@ import functools
 import re
 import socket
 import ssl
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -91,9 +92,13 @@ async def probe(
     message: Message | None = None,
     timeouts: Timeouts = PROBE_TIMEOUTS,
     tls: ssl.SSLContext | None = None,
+    tell: Callable[[list[ProbeStep]], None] = lambda steps: None,
 ) -> list[ProbeStep]:
-    """Try an endpoint step by step, and send the message if there is one; a step that failed is the last."""
-    diary = _Diary()
+    """Try an endpoint step by step, and send the message if there is one; a step that failed is the last.
+
+    tell is called with all steps so far whenever there is news of one.
+    """
+    diary = _Diary(tell)
     # One command at a time, so that each step has its own time and words.
     opened = await _open(replace(endpoint, pipelining=False), timeouts, tls, diary.note)
     if not isinstance(opened, SmtpTransport):
@@ -230,8 +235,9 @@ def _tls_context(*, verify: bool) -> ssl.SSLContext:
 class _Diary:
     """The steps of a probe, as they come."""
 
-    def __init__(self) -> None:
+    def __init__(self, tell: Callable[[list[ProbeStep]], None]) -> None:
         self.steps: list[ProbeStep] = []
+        self._tell = tell
         self._loop = asyncio.get_running_loop()
         self._since = self._loop.time()
 
@@ -253,3 +259,4 @@ class _Diary:
         if self.steps and self.steps[-1].step == step:  # one step that took several commands
             ms += self.steps.pop().ms
         self.steps.append(ProbeStep(step=step, ok=ok, detail=detail, ms=ms))
+        self._tell([*self.steps])

@@ -27,8 +27,9 @@ class Meter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Card:
-    """One account. status: ok, failing, paused, or full where a limit is reached; reason: in the server's words.
+    """One account. status: ok, failing, paused; full where a limit is reached, new where it was never tried.
 
+    reason: in the server's words.
     is_in_clear: the password goes over a network, and anybody on the way can read it. is_unverified: its server's
     certificate is not checked. network: in words, where it is one that strangers do not reach.
     next_try: until when a failing one rests, None where it is tried with the next e-mail. room_at: when a full one goes
@@ -85,6 +86,7 @@ def _card(account: Account, used: Used, now: datetime, *, room_at: datetime | No
     is_sandbox = account.kind is Kind.SANDBOX
     hour = Meter(used=used.hour, limit=account.limit_per_hour)
     day = Meter(used=used.day, limit=account.limit_per_day)
+    is_new = account.state is State.OK and account.worked_at is None and not is_sandbox
     is_full = account.state is State.OK and (hour.is_full or day.is_full)
     return Card(
         id=account.id,
@@ -107,7 +109,7 @@ def _card(account: Account, used: Used, now: datetime, *, room_at: datetime | No
         max_connections=account.max_connections,
         pipelining=account.pipelining,
         rate_per_second=account.rate_per_second,
-        status="full" if is_full else account.state.value,
+        status="full" if is_full else "new" if is_new else account.state.value,
         reason=account.state_reason,
         next_try=_next_try(account, now),
         room_at=room_at if is_full else None,

@@ -8,7 +8,8 @@ from flask import Flask, g, get_flashed_messages
 
 from accounts import store as accounts
 from assembly import Sendonce
-from delivery import reads, slots
+from campaigns import store as campaigns
+from delivery import outlines, reads, slots
 from foundation.errors import SendonceError
 from foundation.version import VERSION
 from identity import users
@@ -26,6 +27,7 @@ STOPPED_AFTER = timedelta(seconds=10)
 MOST_BANNERS = 2
 
 _TICKS_MISSED = 5
+_NOTICES_ARE_NEWS = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,7 @@ class Heartbeat:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shell:
-    """All of it, for one request."""
+    """All of it, for one request. percent: how much is settled of all that is being sent; None where nothing is."""
 
     principal: Principal | None
     may_edit: bool
@@ -78,6 +80,7 @@ class Shell:
     is_signed_in: bool
     sections: tuple[Section, ...]
     heartbeat: Heartbeat
+    percent: int | None
     banners: list[Banner]
     more_banners: list[Banner]
     messages: list[str]
@@ -95,7 +98,7 @@ def the_shell() -> Shell:
     house = the_house()
     now = house.clock.now()
     principal: Principal | None = g.get("principal")
-    heartbeat, banners = _looked_up(house, principal, now)
+    heartbeat, percent, banners = _looked_up(house, principal, now)
     return Shell(
         principal=principal,
         may_edit=principal is not None and may(principal, Role.EDITOR),
@@ -103,6 +106,7 @@ def the_shell() -> Shell:
         is_signed_in=sessions.current() is not None,
         sections=SECTIONS,
         heartbeat=heartbeat,
+        percent=percent,
         banners=banners[:MOST_BANNERS],
         more_banners=banners[MOST_BANNERS:],
         messages=[str(message) for message in get_flashed_messages()],
@@ -125,21 +129,23 @@ def heartbeat_of(house: Sendonce, tx: Tx, now: datetime) -> Heartbeat:
 
 def _looked_up(
     house: Sendonce, principal: Principal | None, now: datetime
-) -> tuple[Heartbeat, list[Banner]]:
+) -> tuple[Heartbeat, int | None, list[Banner]]:
     try:
         with house.database.read() as tx:
             heartbeat = heartbeat_of(house, tx, now)
-            return heartbeat, [*_banners(house, tx, heartbeat, principal)]
+            percent = outlines.percent_under_way(tx)
+            return heartbeat, percent, [*_banners(house, tx, heartbeat, principal, now)]
     except SendonceError as error:
         said = Banner(
             kind="bad", says=f"Nothing is sent until the ledger can be read. {error.message}"
         )
-        return Heartbeat(status="stopped", last_tick=None), [said]
+        return Heartbeat(status="stopped", last_tick=None), None, [said]
 
 
 def _banners(
-    house: Sendonce, tx: Tx, heartbeat: Heartbeat, principal: Principal | None
+    house: Sendonce, tx: Tx, heartbeat: Heartbeat, principal: Principal | None, now: datetime
 ) -> Iterator[Banner]:
+    """Yield what stands in the way of e-mails, what stops most of them first."""
     for trouble in troubles(house):
         yield Banner(
             kind="bad",
@@ -178,6 +184,15 @@ def _banners(
             action="Look and decide",
             path="/doubt",
         )
+    found = house.store.notices(tx, since=now - _NOTICES_ARE_NEWS)
+    if found:
+        others = f" {many(len(found) - 1, 'more thing')} stood out." if len(found) > 1 else ""
+        yield Banner(
+            kind="warn",
+            says=f"{found[0].message}{others}",
+            action="Read both texts",
+            path="/status#found",
+        )
     in_doubt = reads.runs_in_doubt(tx)
     if in_doubt:
         count = sum(in_doubt.values())
@@ -207,10 +222,19 @@ def _banners(
             action="See the account",
             path=f"/accounts/{account.id}",
         )
-    if principal is not None and may(principal, Role.ADMIN) and not users.any_user(tx):
+    is_admin = principal is not None and may(principal, Role.ADMIN)
+    if is_admin and not users.any_user(tx):
         yield Banner(
             kind="run",
             says="Only this browser can get in. Give yourself an e-mail and a password.",
             action="Set them",
             path="/settings/profile",
+        )
+    # Before there is anything to send, the first steps say it.
+    if len(accounts.names(tx)) == 1 and campaigns.search(tx, q="", before=None, limit=1):
+        yield Banner(
+            kind="run",
+            says="The Sandbox is the only account: e-mails stay on this machine, in the Outbox.",
+            action="Connect an account" if is_admin else "See the Outbox",
+            path="/accounts/new" if is_admin else "/outbox",
         )

@@ -9,11 +9,16 @@ const calm = matchMedia("(prefers-reduced-motion: reduce)");
 /** The server's clock minus this browser's, in milliseconds: countdowns follow the server. */
 let offset = Date.parse(document.querySelector('meta[name="now"]')?.getAttribute("content") ?? "") - Date.now() || 0;
 
-/** @param {CustomEvent<{now: string, last_tick: string | null}>} event */
+/** @param {CustomEvent<{now: string, last_tick: string | null, status: string}>} event */
 function onBeat(event) {
-  offset = Date.parse(event.detail.now) - Date.now();
-  const beat = document.querySelector("[data-heartbeat]");
-  if (beat && event.detail.last_tick) beat.setAttribute("data-last-tick", event.detail.last_tick);
+  const { now, last_tick: tick, status } = event.detail;
+  offset = Date.parse(now) - Date.now();
+  for (const beat of document.querySelectorAll("[data-heartbeat]")) {
+    beat.setAttribute("data-last-tick", tick ?? "");
+    beat.setAttribute("data-status", status);
+    const word = beat.querySelector("[data-word]");
+    if (word) word.textContent = status[0].toUpperCase() + status.slice(1);
+  }
 }
 
 /** @param {number} seconds @returns {string} as web/shown.py writes it */
@@ -46,10 +51,13 @@ function countDown(time, now) {
 function tick() {
   const now = Date.now() + offset;
   for (const time of document.querySelectorAll("time[data-countdown]")) countDown(time, now);
-  const beat = document.querySelector("[data-heartbeat]");
-  const last = Date.parse(beat?.getAttribute("data-last-tick") ?? "");
-  const age = beat?.querySelector("[data-tick-age]");
-  if (age && !Number.isNaN(last)) age.textContent = `last tick ${duration(Math.max(0, (now - last) / SECOND))} ago`;
+  for (const beat of document.querySelectorAll("[data-heartbeat]")) {
+    const seconds = Math.max(0, (now - Date.parse(beat.getAttribute("data-last-tick") ?? "")) / SECOND);
+    const age = beat.querySelector("[data-tick-age]");
+    if (!age || Number.isNaN(seconds)) continue;
+    const last = beat.getAttribute("data-status") === "stopped" ? "last " : "";
+    age.textContent = `${last}tick ${seconds < 10 ? `${seconds.toFixed(1)} s` : duration(seconds)} ago`;
+  }
 }
 
 function rememberZone() {

@@ -2,6 +2,7 @@
 
 from web.pages import (
     account,
+    account_test,
     accounts,
     audience,
     audience_add,
@@ -85,3 +86,4 @@ PAGES = (
     settings_tokens.pages,
     settings_users.pages,
 )
+    account_test.pages,

@@ -35,7 +35,7 @@ def test_a_restored_directory_says_so_on_every_page_and_why_and_goes_on_by_a_but
     doubted(house)
 
     assert "restored from a backup" in browser.get("/campaigns").text
-    assert "Scheduler waiting" in browser.get("/campaigns").text
+    assert "<strong data-word>Waiting</strong>" in browser.get("/campaigns").text
     page = browser.get("/doubt").text
     assert "This is the one, go on" in page
     assert "Who unsubscribed since is not known here" in page

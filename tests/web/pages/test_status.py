@@ -44,7 +44,7 @@ def test_who_leads_is_said(house: Sendonce, viewer: BrowserClient) -> None:
 
     assert "Process 4711 leads; this one" in by_another
     assert ") leads." in by_this_one
-    assert "Scheduler running" in by_this_one
+    assert "<strong data-word>Running</strong>" in by_this_one
 
 
 def test_a_scheduler_that_stopped_is_wrong_and_says_what_to_do(
