@@ -81,9 +81,9 @@ PAGES = (
     shortcuts.pages,
     accounts.pages,
     account.pages,
+    account_test.pages,
     settings.pages,
     settings_profile.pages,
     settings_tokens.pages,
     settings_users.pages,
 )
-    account_test.pages,
