@@ -6,9 +6,8 @@ for the steps that are about one's own people and campaigns.
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 
-from flask import Response, current_app, request
+from flask import Response, request
 
 from accounts import store as accounts
 from assembly import Sendonce, sample
@@ -16,13 +15,13 @@ from delivery import outlines
 from identity.model import Role
 from identity.roles import may
 from scheduler.model import Schedule
+from web import looks
 from web.current import the_caller
 from web.schedule_rows import OVER, Names
 from web.shown import duration
 
 COOKIE = "first_steps"
 HIDDEN = "hidden"
-_KEPT = timedelta(days=365)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,12 +108,7 @@ def are_hidden() -> bool:
 
 def remember(answer: Response, *, hidden: bool) -> Response:
     """Let the answer tell the browser whether to show them."""
-    secure = current_app.session_interface.get_cookie_secure(current_app)
-    if hidden:
-        answer.set_cookie(COOKIE, HIDDEN, max_age=_KEPT, secure=secure, samesite="Lax")
-    else:
-        answer.delete_cookie(COOKIE, secure=secure, samesite="Lax")
-    return answer
+    return looks.keep(answer, COOKIE, HIDDEN if hidden else None)
 
 
 def _demo(house: Sendonce, *, done: bool, is_on_its_way: bool) -> Step:

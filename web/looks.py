@@ -1,6 +1,7 @@
 """How a browser wants the dashboard: cookies of its own, no business of the server's.
 
-The theme is applied by the server, so that no page flashes in the other one first; static/js/app.js reads the other.
+The server applies it as attributes of the page, so that no page flashes in another look first; the stylesheet and
+static/js/app.js read them. What is as usual has no cookie, and a value that there is not is as usual.
 """
 
 from datetime import timedelta
@@ -8,18 +9,34 @@ from datetime import timedelta
 from flask import Response, current_app, request
 
 THEME_COOKIE = "theme"
+MOTION_COOKIE = "motion"
+ROWS_COOKIE = "rows"
 KEYS_COOKIE = "keys"
 """Set to KEYS_OFF where a single key is not to do anything (WCAG 2.1.4)."""
 KEYS_OFF = "off"
-THEMES = (("system", "As this device"), ("light", "Light"), ("dark", "Dark"))
 
+THEMES = (("system", "As this device"), ("light", "Light"), ("dark", "Dark"))
+MOTIONS = (("system", "As this device"), ("reduce", "Nothing moves"))
+ROWS = (("comfortable", "Comfortable"), ("compact", "Compact"))
+
+_CHOICES = {
+    THEME_COOKIE: ("light", "dark"),
+    MOTION_COOKIE: ("reduce",),
+    ROWS_COOKIE: ("compact",),
+}
 _KEPT = timedelta(days=365)
 
 
-def theme() -> str | None:
-    """Return light or dark; None where the device decides. Anything else in the cookie is nothing."""
-    chosen = request.cookies.get(THEME_COOKIE)
-    return chosen if chosen in ("light", "dark") else None
+def chosen(cookie: str) -> str | None:
+    """Return what was chosen other than as usual: of the theme, the motion or the rows."""
+    value = request.cookies.get(cookie)
+    return value if value in _CHOICES[cookie] else None
+
+
+def attributes() -> dict[str, str]:
+    """Return what a page says of its look, for its first element."""
+    values = {f"data-{cookie}": chosen(cookie) for cookie in _CHOICES}
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def keys_are_on() -> bool:
@@ -27,16 +44,19 @@ def keys_are_on() -> bool:
     return request.cookies.get(KEYS_COOKIE) != KEYS_OFF
 
 
-def remember(answer: Response, *, theme: str, keys: bool) -> Response:
-    """Let the answer tell the browser what was chosen; what is as usual needs no cookie."""
-    _set(answer, THEME_COOKIE, theme if theme in ("light", "dark") else None)
-    _set(answer, KEYS_COOKIE, None if keys else KEYS_OFF)
-    return answer
+def remember(answer: Response, *, theme: str, motion: str, rows: str, keys: bool) -> Response:
+    """Let the answer tell the browser what was chosen."""
+    given = {THEME_COOKIE: theme, MOTION_COOKIE: motion, ROWS_COOKIE: rows}
+    for cookie, value in given.items():
+        keep(answer, cookie, value if value in _CHOICES[cookie] else None)
+    return keep(answer, KEYS_COOKIE, None if keys else KEYS_OFF)
 
 
-def _set(answer: Response, name: str, value: str | None) -> None:
+def keep(answer: Response, name: str, value: str | None) -> Response:
+    """Let the answer set a cookie that scripts may read, for a year; None takes it away."""
     secure = current_app.session_interface.get_cookie_secure(current_app)
     if value is None:
         answer.delete_cookie(name, secure=secure, samesite="Lax")
     else:
         answer.set_cookie(name, value, max_age=_KEPT, secure=secure, samesite="Lax")
+    return answer

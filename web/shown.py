@@ -14,6 +14,9 @@ from web.fields import rfc3339
 ZONE_COOKIE = "zone"
 """Set by static/js/app.js: the browser's time zone. Times that belong to no schedule are shown in it."""
 
+CHOSEN_ZONE_COOKIE = "chosen_zone"
+"""Set on the profile page: the zone that this browser's user wants instead."""
+
 _DAY = timedelta(days=1)
 _PLURALS = {"person": "people", "address": "addresses", "delivery": "deliveries"}
 
@@ -82,9 +85,9 @@ def leap(seconds: float) -> str:
 
 
 def viewers_zone() -> str:
-    """Return the IANA name of the zone that the browser says it is in; UTC where it says none that exists."""
-    name = request.cookies.get(ZONE_COOKIE, "")
-    return name if is_zone(name) else "UTC"
+    """Return the IANA name of the zone that was chosen, or that the browser is in; UTC where neither exists."""
+    names = (request.cookies.get(cookie, "") for cookie in (CHOSEN_ZONE_COOKIE, ZONE_COOKIE))
+    return next(filter(is_zone, names), "UTC")
 
 
 def moment(instant: datetime, zone: str | None = None, seconds: bool = False) -> Markup:

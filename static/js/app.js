@@ -4,7 +4,7 @@ import "./live.js";
 import { announce } from "./forms.js";
 
 const SECOND = 1000;
-const calm = matchMedia("(prefers-reduced-motion: reduce)");
+const calm = document.documentElement.dataset.motion === "reduce" || matchMedia("(prefers-reduced-motion: reduce)").matches;
 
 /** The server's clock minus this browser's, in milliseconds: countdowns follow the server. */
 let offset = Date.parse(document.querySelector('meta[name="now"]')?.getAttribute("content") ?? "") - Date.now() || 0;
@@ -116,7 +116,7 @@ function clearLater(toasts) {
 rememberZone();
 /** @type {HTMLElement | null} */ (document.querySelector("[data-focus]"))?.focus();
 tick();
-setInterval(tick, calm.matches ? 10 * SECOND : SECOND);
+setInterval(tick, calm ? 10 * SECOND : SECOND);
 document.addEventListener("keydown", onKey);
 document.addEventListener("sendonce:beat", /** @type {EventListener} */ (onBeat));
 document.addEventListener("sendonce:refreshed", sayWhatChanged);

@@ -14,13 +14,13 @@ from identity.roles import may
 from scheduler import desk
 from web.current import the_caller, the_house
 from web.first_steps import FirstSteps, are_hidden, first_steps
-from web.looks import theme
+from web.looks import attributes
 from web.page import Pages, go, show
 from web.schedule_rows import names_of
 from web.shown import duration
 
 pages = Pages("settings")
-pages.blueprint.add_app_template_global(theme, "the_theme")
+pages.blueprint.add_app_template_global(attributes, "the_looks")
 
 SECTION = "Settings"
 
@@ -57,9 +57,9 @@ class GeneralPage:
     version: str
     facts: Sequence[Fact]
     public_url_warning: str | None
-
     steps: FirstSteps | None
     steps_are_hidden: bool
+
 
 @pages.get("/settings")
 def settings() -> Response:
@@ -81,19 +81,19 @@ def general() -> Response:
             if is_admin or not only_admins
         ],
         public_url_warning=_public_url_warning(house.public_url),
-    )
         steps=_steps(house),
         steps_are_hidden=are_hidden(),
+    )
     return show("settings_general.html", page=page, section=SECTION)
 
 
-def tabs(current: str) -> list[dict[str, object]]:
 def _steps(house: Sendonce) -> FirstSteps | None:
     if not may(the_caller(), Role.EDITOR):
         return None
     return first_steps(house, names_of(house), desk.list_schedules(house.scheduler))
 
 
+def tabs(current: str) -> list[dict[str, object]]:
     """Return the parts of the settings that the caller may see, as chips."""
     caller = the_caller()
     return [

@@ -12,12 +12,13 @@ from foundation.errors import Conflict, Invalid, SendonceError, Stale, TooMany
 from identity import passwords, tries, users
 from identity.model import Principal, Role
 from identity.passwords import SHORTEST, verify
+from scheduler.fields import is_zone, zone_names
 from web import forms, known_browsers, looks, sessions
 from web.current import the_caller, the_house
 from web.forms import Filled
 from web.page import Pages, go, show
 from web.pages.settings import SECTION, tabs
-from web.shown import ZONE_COOKIE, viewers_zone
+from web.shown import CHOSEN_ZONE_COOKIE, ZONE_COOKIE, viewers_zone
 from web.typed_passwords import as_typed
 
 pages = Pages("settings-profile")
@@ -38,8 +39,12 @@ class ProfilePage:
     form: Filled
     looks: Filled
     themes: Sequence[tuple[str, str]]
+    motions: Sequence[tuple[str, str]]
+    rows: Sequence[tuple[str, str]]
+    zones: Sequence[str]
     shortest: int
     zone: str
+    zone_is_chosen: bool
     zone_is_known: bool
 
 
@@ -97,8 +102,20 @@ def change_password() -> Response:
 @pages.post("/settings/profile/looks", role=Role.VIEWER, shows_only=True)
 def change_looks() -> Response:
     """Keep how this browser wants the dashboard, in the browser."""
+    zone = forms.text("zone").strip()
+    if zone and not is_zone(zone):
+        wrong = Invalid.field("zone", f"“{zone}” is no zone that is known; Europe/Berlin is one")
+        typed = as_typed(wrong, {"zone": "Time zone"}, lists=("keys",))
+        return _show(Filled(values={}), choices=typed, status=422)
     answer = go(f"{HERE}#looks", say="Saved, for this browser.")
-    return looks.remember(answer, theme=forms.text("theme"), keys=forms.ticked("keys"))
+    looks.keep(answer, CHOSEN_ZONE_COOKIE, zone or None)
+    return looks.remember(
+        answer,
+        theme=forms.text("theme"),
+        motion=forms.text("motion"),
+        rows=forms.text("rows"),
+        keys=forms.ticked("keys"),
+    )
 
 
 def _refused(error: SendonceError, labels: Mapping[str, str], *password_fields: str) -> Response:
@@ -106,22 +123,34 @@ def _refused(error: SendonceError, labels: Mapping[str, str], *password_fields: 
     return _show(as_typed(error, labels, *password_fields), status=status)
 
 
-def _show(form: Filled, *, status: int = 200) -> Response:
+def _show(form: Filled, *, choices: Filled | None = None, status: int = 200) -> Response:
     session = sessions.current()
     page = ProfilePage(
         tabs=tabs("Profile"),
         principal=the_caller(),
         way_in="token" if session is None else "link" if session.user_id is None else "user",
         form=form,
-        looks=Filled(
-            values={
-                "theme": looks.theme() or "system",
-                "keys": ["on"] if looks.keys_are_on() else [],
-            }
-        ),
+        looks=choices or _chosen(),
         themes=looks.THEMES,
+        motions=looks.MOTIONS,
+        rows=looks.ROWS,
+        zones=zone_names(),
         shortest=SHORTEST,
         zone=viewers_zone(),
+        zone_is_chosen=is_zone(request.cookies.get(CHOSEN_ZONE_COOKIE, "")),
         zone_is_known=ZONE_COOKIE in request.cookies,
     )
     return show("settings_profile.html", status=status, page=page, section=SECTION)
+
+
+def _chosen() -> Filled:
+    """Return how this browser has it now, as the form shows it."""
+    return Filled(
+        values={
+            "theme": looks.chosen(looks.THEME_COOKIE) or "system",
+            "motion": looks.chosen(looks.MOTION_COOKIE) or "system",
+            "rows": looks.chosen(looks.ROWS_COOKIE) or "comfortable",
+            "zone": request.cookies.get(CHOSEN_ZONE_COOKIE, ""),
+            "keys": ["on"] if looks.keys_are_on() else [],
+        }
+    )

@@ -190,6 +190,24 @@ def test_the_theme_is_applied_by_the_server(house: Sendonce, admin: BrowserClien
     assert '<html lang="en" data-theme="dark">' in admin.get("/login").text
 
 
+def test_rows_motion_and_zone_are_this_browsers_choice(admin: BrowserClient) -> None:
+    form = {"rows": "compact", "motion": "reduce", "zone": "Asia/Tokyo", "keys": "on"}
+    admin.post_form("/settings/profile/looks", form)
+
+    page = admin.get("/settings/profile").text
+    assert '<html lang="en" data-motion="reduce" data-rows="compact">' in page
+    assert "Asia/Tokyo, as you chose" in page
+
+
+def test_a_zone_that_there_is_not_is_refused_and_kept_in_the_form(admin: BrowserClient) -> None:
+    answer = admin.post_form("/settings/profile/looks", {"zone": "Mars/Base", "theme": "dark"})
+
+    assert answer.status_code == 422
+    assert "“Mars/Base” is no zone that is known" in answer.text
+    assert 'value="Mars/Base"' in answer.text
+    assert admin.client.get_cookie("theme") is None
+
+
 def test_a_theme_that_there_is_not_is_none(admin: BrowserClient) -> None:
     admin.post_form("/settings/profile/looks", {"theme": '"><script>', "keys": "on"})
     assert '<html lang="en">' in admin.get("/settings/profile").text
