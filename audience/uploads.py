@@ -18,6 +18,7 @@ from foundation.errors import NotFound, Unavailable
 from storage.disk import Disk, replace_file
 
 KEPT = timedelta(days=1)
+ABANDONED = timedelta(seconds=30)
 
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{32}", re.ASCII)
 _GONE = (
@@ -115,6 +116,19 @@ class Uploads:
     def give_back(self, token: str) -> None:
         """Undo take."""
         (self._folder / f"{token}.taken").rename(self.file(token))
+
+    def give_back_abandoned(self, token: str, now: datetime) -> bool:
+        """Undo a take whose process died before it could begin, which takes a moment; say whether it was one."""
+        try:
+            taken = (
+                (self._folder / f"{token}.taken").stat().st_ctime
+            )  # a rename changes no other time of a file
+        except FileNotFoundError:
+            return False
+        if now - datetime.fromtimestamp(taken, now.tzinfo) < ABANDONED:
+            return False
+        self.give_back(token)
+        return True
 
     def sweep(self, now: datetime) -> None:
         """Remove what is older than a day."""

@@ -101,7 +101,7 @@ def moment(instant: datetime, zone: str | None = None, seconds: bool = False) ->
 def moment_in_zone(instant: datetime, zone: str) -> Markup:
     """24 Nov 09:00:31, for a table whose zone is said once beside it."""
     local = instant.astimezone(_zone(zone))
-    return Markup('<time datetime="{}" title="{}">{}</time>').format(
+    return Markup('<time class="nowrap" datetime="{}" title="{}">{}</time>').format(
         rfc3339(instant), utc(instant), f"{local.day} {local:%b %H:%M:%S}"
     )
 

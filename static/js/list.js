@@ -12,7 +12,7 @@ let soon;
 async function search(form) {
   const to = new URL(form.action);
   for (const [name, value] of new FormData(form)) {
-    if (value) to.searchParams.set(name, String(value));
+    if (value || name !== "q") to.searchParams.append(name, String(value));
   }
   history.replaceState(null, "", to);
   await bringUpToDate(form.dataset.search ?? "");

@@ -3,7 +3,7 @@
 import os
 import stat
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -92,3 +92,17 @@ def test_a_full_disk_is_said_in_words_and_leaves_nothing(tmp_path: Path) -> None
         Uploads(tmp_path, disk=OsDisk()).receive(full)
 
     assert list((tmp_path / "uploads").iterdir()) == []
+
+
+def test_a_file_that_was_taken_by_a_process_that_died_at_once_can_be_taken_again(
+    tmp_path: Path,
+) -> None:
+    uploads = Uploads(tmp_path, disk=OsDisk())
+    token = an_upload(uploads).token
+    taken_at = datetime.fromtimestamp(uploads.take(token).stat().st_ctime, UTC)
+
+    assert not uploads.give_back_abandoned(token, taken_at + timedelta(seconds=29))
+    assert uploads.give_back_abandoned(token, taken_at + timedelta(seconds=31))
+
+    assert uploads.existing(token).read_text() == "email\n"
+    assert not uploads.give_back_abandoned(token, taken_at + timedelta(seconds=31))

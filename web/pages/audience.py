@@ -4,6 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from urllib.parse import urlencode
 
 from flask import Response, request
@@ -30,6 +31,8 @@ pages = Pages("audience")
 
 PAGE = 50
 MOST_COLUMNS = 3
+MOST_CHOSEN = 8
+MOST_TO_CHOOSE = 40
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +50,11 @@ class RecipientRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AudiencePage:
-    """What the page shows. columns: attributes that most people on this page have."""
+    """What the page shows.
+
+    columns: attributes that have a column, as chosen, else those that most people on this page have; to_choose: those
+    that could have one; chosen: what the address says of columns.
+    """
 
     audience: Audience
     campaigns: Sequence[Outline]
@@ -55,6 +62,8 @@ class AudiencePage:
     imports: Sequence[Progress]
     rows: Sequence[RecipientRow]
     columns: Sequence[str]
+    to_choose: Sequence[str]
+    chosen: Sequence[str]
     has_others: bool
     q: str
     here: str
@@ -85,8 +94,9 @@ class RemovePage:
 def audience(audience_id: int) -> Response:
     """Show the people on the list, a page at a time."""
     house = the_house()
-    query = forms.checked(RecipientPage, request.args.to_dict())
+    query = forms.checked(RecipientPage, _asked())
     q = (query.q or "").strip()
+    chosen = _chosen_columns()
     running = [one for one in importing.under_way() if one.audience_id == audience_id]
     with house.database.read() as tx:
         found_audience = store.get_audience(tx, audience_id)
@@ -94,7 +104,9 @@ def audience(audience_id: int) -> Response:
         held_back = suppressions.which_suppressed(tx, [r.address_key for r in found[:PAGE]])
         suppressed = suppressions.count_suppressed(tx, [audience_id])
         used_by = _used_by(tx, audience_id)
-    columns = _columns(found[:PAGE])
+    columns = _columns(found[:PAGE]) if chosen is None else chosen
+    known = dict.fromkeys([*columns, *(key for one in found[:PAGE] for key in one.attributes)])
+    here = partial(_path, audience_id, q=q, columns=None if chosen is None else ["", *chosen])
     rows = [_row(one, columns, one.address_key in held_back) for one in found[:PAGE]]
     cursor = next_cursor(found, limit=PAGE, key=lambda recipient: recipient.id)
     page = AudiencePage(
@@ -104,11 +116,13 @@ def audience(audience_id: int) -> Response:
         imports=[importing.progress_of(one) for one in running],
         rows=rows,
         columns=columns,
+        to_choose=sorted(known, key=str.casefold)[:MOST_TO_CHOOSE],
+        chosen=[] if chosen is None else ["", *chosen],
         has_others=any(row.others for row in rows),
         q=q,
-        here=_path(audience_id, q=q, cursor=query.cursor and request.args["cursor"]),
-        first=_path(audience_id, q=q) if query.cursor else None,
-        next=_path(audience_id, q=q, cursor=cursor) if cursor else None,
+        here=here(cursor=query.cursor and request.args["cursor"]),
+        first=here() if query.cursor else None,
+        next=here(cursor=cursor) if cursor else None,
     )
     return show("audience.html", page=page, section="Audiences")
 
@@ -184,6 +198,21 @@ def _used_by(tx: Tx, audience_id: int) -> list[Outline]:
     return [one for one in every if audience_id in one.audience_ids]
 
 
+def _asked() -> dict[str, str]:
+    """Return what the address asks for, beside columns, which it may name many times."""
+    return {name: value for name, value in request.args.items() if name != "columns"}
+
+
+def _chosen_columns() -> list[str] | None:
+    """Return the attributes that are to have a column; None where nobody has chosen. Raises Invalid on columns."""
+    if "columns" not in request.args:
+        return None
+    chosen = [name for name in dict.fromkeys(request.args.getlist("columns")) if name]
+    if len(chosen) > MOST_CHOSEN:
+        raise Invalid.field("columns", f"At most {MOST_CHOSEN} attributes can have a column.")
+    return chosen
+
+
 def _columns(found: Sequence[Recipient]) -> list[str]:
     """Return the attributes that most of them have, in the order in which they first come."""
     counts = Counter(key for recipient in found for key in recipient.attributes)
@@ -230,6 +259,6 @@ def _back(audience_id: int, given: str | None) -> str:
     return str(given) if is_ours(given) and str(given).startswith(ours) else _path(audience_id)
 
 
-def _path(audience_id: int, **query: str | None) -> str:
+def _path(audience_id: int, **query: str | Sequence[str] | None) -> str:
     given = {name: value for name, value in query.items() if value}
-    return f"/audiences/{audience_id}" + ("?" + urlencode(given) if given else "")
+    return f"/audiences/{audience_id}" + ("?" + urlencode(given, doseq=True) if given else "")

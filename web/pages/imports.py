@@ -146,7 +146,7 @@ def start(audience_id: int, token: str) -> Response:
     try:
         file = kept.take(token)
     except NotFound:
-        return _who_was_first(kept.find(token, audience_id))
+        return _who_was_first(kept, kept.find(token, audience_id))
     source = importing.Source(file=file, mapping=upload.mapping, has_header=upload.has_header)
     try:
         begun = importing.begin(audience_id, source, dry_run=False, when_done=file.unlink)
@@ -179,8 +179,12 @@ def uploads() -> Uploads:
     return Uploads(house.settings.data_dir, disk=house.disk)
 
 
-def _who_was_first(upload: Upload) -> Response:
+def _who_was_first(kept: Uploads, upload: Upload) -> Response:
     if upload.import_id is None:
+        if kept.give_back_abandoned(upload.token, the_house().clock.now()):
+            raise Conflict(
+                "The process that was about to import this file has died. Nothing was imported. Press Import again."
+            )
         raise Conflict("This file is just being imported. Look at the audience in a moment.")
     nothing_to_note()
     return go(_path(upload.audience_id, upload.import_id))

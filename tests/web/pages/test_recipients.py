@@ -115,7 +115,7 @@ def test_an_editor_may_suppress_and_a_viewer_only_looks(
 
     assert ">\nann@example.com</textarea>" in asked.text
     assert done.headers["Location"] == "/recipients/ann@example.com"
-    assert "Let them get mail again" in editor.get("/recipients/ann@example.com").text
+    assert "Let them get mail again" not in editor.get("/recipients/ann@example.com").text
     viewer = signed_in(house, role=Role.VIEWER).get("/recipients/ann@example.com").text
     assert "Suppressed, is not mailed" in viewer
     assert "Let them get mail again" not in viewer
@@ -135,7 +135,7 @@ def test_what_was_decided_about_an_e_mail_stands_beside_it(
 
     page = browser.get("/recipients/ann@example.com").text
 
-    assert f'href="/runs/{run}/in-doubt">Decide' in before
+    assert f'href="/runs/{run}/in-doubt">Resolve' in before
     assert "<strong>Marked as sent</strong> by" in page
     assert "Marked as sent" not in browser.get("/recipients/bob@example.com").text
 

@@ -76,11 +76,11 @@ def test_it_is_paused_goes_on_and_is_cancelled(
     anna.post_form(f"/runs/{run}/cancel")
     page = anna.get(f"/runs/{run}").text
 
-    assert "Paused: paused by a person. 2 wait; nothing is sent until you go on." in paused
+    assert "Paused by admin@example.com. 2 people wait; nothing is sent until you go on." in paused
     assert "Go on with 2 people" in paused
     assert goes_on in ("claimed", "running")
     assert "2 people will not get it" in asked
-    assert "Cancelled. 0 people have it, 2 will not get it." in page
+    assert "Cancelled by admin@example.com. 0 people have it, 2 will not get it." in page
     assert "Cancelled. 0 people have it; nobody else gets it." in page
 
 

@@ -74,7 +74,7 @@ def test_what_can_t_be_read_stays_in_the_box(house: Sendonce, client: FlaskClien
 def test_somebody_is_let_get_mail_again(house: Sendonce, client: FlaskClient) -> None:
     client.post("/api/suppressions", json={"email": "ann@example.com", "reason": "unsubscribed"})
     browser = signed_in(house)
-    fields = {"email": "Ann@example.com", "back": "/recipients/ann@example.com"}
+    fields = {"email": "Ann@example.com", "back": "/recipients/ann@example.com", "why": "asked"}
 
     asked = browser.get("/suppressions/remove?email=ann@example.com").text
     done = browser.post_form("/suppressions/remove", fields)
@@ -111,6 +111,6 @@ def test_a_viewer_reads_and_exports_and_changes_nothing(
     refused = viewer.post_form("/suppressions/remove", {"email": "ann@example.com"})
     assert refused.status_code == 403
     assert viewer.get("/suppressions.csv").text.splitlines() == [
-        "email,reason,since",
-        "ann@example.com,manual,2026-03-02T08:00:00Z",
+        "email,reason,since,source,run_id",
+        "ann@example.com,manual,2026-03-02T08:00:00Z,api,",
     ]
