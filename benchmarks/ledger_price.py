@@ -65,8 +65,8 @@ def send_with(port: int, messages: int) -> float:
 
 def send_without(port: int, messages: int) -> float:
     """Send with no ledger; return CPU seconds."""
-    with a_run(1, port=port) as run:
-        content = RunContent.of(run.ledger.run(run.run_id))
+    with a_run(1, port=port) as run, run.ledger.database.read() as tx:
+        content = RunContent.of(tx, run.ledger.run(run.run_id))
     works = [Work(_made_up(number, run.ledger.now), content) for number in range(messages)]
     return asyncio.run(_send_without(run.account, works))
 

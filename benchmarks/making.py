@@ -51,7 +51,8 @@ def compose(sizes: Sizes) -> Iterator[Figure]:
     composer = Composer(key=KEY, public_url="https://news.example.com")
     with a_run(100) as run:
         items = run.ledger.lease(run.run_id, run.account)
-        content = RunContent.of(run.ledger.run(run.run_id))
+        with run.ledger.database.read() as tx:
+            content = RunContent.of(tx, run.ledger.run(run.run_id))
 
     def make(item: Leased) -> Message:
         message_id = composer.message_id(item, run.account)

@@ -13,6 +13,27 @@ class InDoubtRule(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Attachment:
+    """A file that goes along with a campaign. content_type is as in a header; sha256 names the content."""
+
+    id: int
+    name: str
+    content_type: str
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrozenFile:
+    """A file as a run has it: the content is what has this hash."""
+
+    name: str
+    content_type: str
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Campaign:
     """A campaign as it can be edited. text None means that it is made from the HTML."""
 
@@ -27,6 +48,7 @@ class Campaign:
     from_name: str | None
     reply_to: str | None
     in_doubt: InDoubtRule
+    attachments: tuple[Attachment, ...]
     created_at: datetime
     updated_at: datetime
 
@@ -45,6 +67,7 @@ class Snapshot:
     from_name: str | None
     reply_to: str | None
     in_doubt: InDoubtRule
+    attachments: tuple[FrozenFile, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,8 @@ from typing import Any
 import sqlalchemy as sql
 from sqlalchemy import ColumnElement, Row, Table, select
 
-from campaigns.model import Campaign, InDoubtRule, Snapshot
+from campaigns import files
+from campaigns.model import Attachment, Campaign, InDoubtRule, Snapshot
 from campaigns.render import compile_content
 from campaigns.tables import campaign_accounts, campaign_audiences, campaigns
 from foundation.errors import Conflict, FieldError, Invalid, NotFound, Stale
@@ -208,12 +209,28 @@ def delete(
     if kept_by is not None:
         raise Conflict(kept_by)
     tx.execute(sql.delete(campaigns).where(campaigns.c.id == campaign_id))
+    files.drop_unnamed(tx, [one.sha256 for one in found.attachments])
 
 
 def duplicate(tx: Tx, campaign_id: int, now: datetime) -> Campaign:
     """Make another campaign like this one, called "Copy of …". Raises NotFound."""
     given = _fields_of(get(tx, campaign_id))
-    return create(tx, replace(given, name=f"Copy of {given.name}"[:MAX_NAME]), now)
+    made = create(tx, replace(given, name=f"Copy of {given.name}"[:MAX_NAME]), now)
+    files.copy(tx, campaign_id, to=made.id)
+    return get(tx, made.id)
+
+
+def mark_changed(tx: Tx, found: Campaign, *, expected_version: int | None, now: datetime) -> None:
+    """Give a campaign a new version, for a change of what belongs to it. Raises Stale."""
+    if expected_version is not None and found.version != expected_version:
+        raise _stale(found, expected_version)
+    changed = tx.execute(
+        sql.update(campaigns)
+        .where(campaigns.c.id == found.id, campaigns.c.version == found.version)
+        .values(version=found.version + 1, updated_at=now)
+    )
+    if not changed.rowcount:
+        raise _stale(get(tx, found.id), found.version)
 
 
 def missing(tx: Tx, ids: Sequence[int]) -> list[int]:
@@ -227,7 +244,9 @@ def missing(tx: Tx, ids: Sequence[int]) -> list[int]:
 
 def freeze(tx: Tx, campaign_id: int) -> Snapshot:
     """Return the campaign's content as a run keeps it. Raises NotFound."""
-    return _snapshot(campaign_id, _fields_of(get(tx, campaign_id)))
+    found = get(tx, campaign_id)
+    snapshot = _snapshot(campaign_id, _fields_of(found))
+    return replace(snapshot, attachments=files.frozen(found.attachments))
 
 
 def users_of_audience(tx: Tx, audience_id: int) -> list[Campaign]:
@@ -294,7 +313,11 @@ def _with_uses(tx: Tx, rows: Sequence[Row[Any]]) -> list[Campaign]:
     ids = [row.id for row in rows]
     audience_ids = _ids_used(tx, campaign_audiences, campaign_audiences.c.audience_id, ids)
     account_ids = _ids_used(tx, campaign_accounts, campaign_accounts.c.account_id, ids)
-    return [_campaign(row, audience_ids(row.id), account_ids(row.id)) for row in rows]
+    attached = files.of_campaigns(tx, ids)
+    return [
+        _campaign(row, audience_ids(row.id), account_ids(row.id), attached.get(row.id, ()))
+        for row in rows
+    ]
 
 
 def _ids_used(
@@ -316,7 +339,10 @@ def _fields_of(campaign: Campaign) -> CampaignFields:
 
 
 def _campaign(
-    row: Row[Any], audience_ids: tuple[int, ...], account_ids: tuple[int, ...]
+    row: Row[Any],
+    audience_ids: tuple[int, ...],
+    account_ids: tuple[int, ...],
+    attached: tuple[Attachment, ...],
 ) -> Campaign:
     return Campaign(
         id=row.id,
@@ -330,6 +356,7 @@ def _campaign(
         from_name=row.from_name,
         reply_to=row.reply_to,
         in_doubt=InDoubtRule(row.in_doubt),
+        attachments=attached,
         created_at=row.created_at,
         updated_at=row.updated_at,
     )

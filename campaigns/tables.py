@@ -78,3 +78,11 @@ attached_files = Table(
     Column("sha256", String(64), primary_key=True),
     Column("content", LargeBinary, nullable=False),
 )
+
+# What runs have frozen: the database itself keeps these files, as long as there is the run to be sent and proved.
+frozen_files = Table(
+    "frozen_files",
+    metadata,
+    Column("run_id", Integer, ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True),
+    Column("sha256", String(64), ForeignKey("attached_files.sha256"), primary_key=True, index=True),
+)

@@ -8,29 +8,41 @@ from zoneinfo import ZoneInfo
 
 from accounts.model import Account
 from audience.unsubscribe import make_token
+from campaigns import files
 from campaigns.model import Snapshot
 from campaigns.render import Compiled, RecipientView, compile_content
 from delivery.leases import Leased
 from delivery.model import Run
 from mail.address import normalise
-from mail.message import Message, Parts, build
+from mail.attached import encode
+from mail.message import Attached, Message, Parts, build
 from mail.outbox import RUN_HEADER
+from storage.database import Tx
 from storage.sealed import SecretKey
 
 
 @dataclass(frozen=True, slots=True)
 class RunContent:
-    """What all messages of a run share: its frozen content, compiled once, and its slot in the schedule's zone."""
+    """What all messages of a run share: its frozen content, compiled once, and its slot in the schedule's zone.
+
+    attached: its files, read and encoded once; they are in memory once, however many connections send them.
+    """
 
     snapshot: Snapshot
     compiled: Compiled
     slot: datetime
+    attached: Attached | None = None
 
     @classmethod
-    def of(cls, run: Run) -> "RunContent":
-        """Raises Invalid when the content can't be compiled."""
-        slot = run.slot.astimezone(ZoneInfo(run.zone))
-        return cls(run.content, compile_content(run.content), slot)
+    def of(cls, tx: Tx, run: Run) -> "RunContent":
+        """Raises Invalid when the content can't be compiled, or a file is not the one that was frozen."""
+        return cls.made(tx, run.content, run.slot.astimezone(ZoneInfo(run.zone)))
+
+    @classmethod
+    def made(cls, tx: Tx, snapshot: Snapshot, slot: datetime) -> "RunContent":
+        """Return what messages of this content share. Raises Invalid, as of does."""
+        attached = encode(files.contents(tx, snapshot.attachments))
+        return cls(snapshot, compile_content(snapshot), slot, attached)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +113,7 @@ def make_message(
             message_id=message_id,
             unsubscribe_url=unsubscribe_url,
             headers=headers,
+            attached=content.attached,
         )
     )
 

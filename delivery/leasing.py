@@ -164,10 +164,11 @@ class Leasing:
         """See to it that the run's content is compiled; a run whose content can't be is paused, and says why."""
         if run_id in self._contents:
             return True
-        with self._d.database.read() as tx:
-            run = reads.run(tx, run_id)
         try:
-            self._contents[run_id] = RunContent.of(run)
+            with self._d.database.read() as tx:
+                self._contents[run_id] = RunContent.of(tx, reads.run(tx, run_id))
+        except Unavailable:
+            raise
         except Invalid as error:
             self._pause(run_id, error.message)
             return False

@@ -32,6 +32,7 @@ from sqlalchemy import (
 )
 
 from audience.tables import recipients, suppressions
+from campaigns import files
 from campaigns.model import Snapshot
 from delivery.decisions import Action
 from delivery.model import COUNTERS, DeliveryStatus, Origin, RunStatus
@@ -115,6 +116,8 @@ def claim(tx: Tx, new: NewRun, *, epoch: int, now: datetime) -> int:
     audience_ids = () if new.snapshot is None else new.snapshot.audience_ids
     for audience_id in dict.fromkeys(audience_ids):
         _NAME_AUDIENCE.run(tx, {"run_id": run_id, "audience_id": audience_id})
+    if new.snapshot is not None and new.snapshot.attachments:
+        files.keep_for_run(tx, run_id, new.snapshot.attachments)
     return run_id
 
 

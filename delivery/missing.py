@@ -24,6 +24,7 @@ from sqlalchemy import (
 
 from accounts import store as account_store
 from audience.tables import recipients, suppressions
+from campaigns import files
 from delivery import control, decisions, reads, slots
 from delivery.decisions import Action
 from delivery.model import COUNTERS, DeliveryStatus, Origin, Run, RunStatus
@@ -81,6 +82,7 @@ def send_missing(
         )
     _refuse_without_accounts(tx, source)
     new_id = _claim(tx, source, request_key=key, epoch=epoch, now=now)
+    files.keep_as_before(tx, source.id, new_id=new_id)
     _make_deliveries(tx, new_id, source.id, family, now)
     decisions.note(
         tx, run_id, Action.SEND_MISSING, by=by, now=now, detail=f"{count} people, as run {new_id}"

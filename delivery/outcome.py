@@ -148,6 +148,11 @@ def is_policy_refusal(reply: Reply) -> bool:
     return reply.code >= 500 and reply.text.lstrip().startswith(("5.4.5", "5.7."))
 
 
+def is_too_large(reply: Reply) -> bool:
+    """Whether a 5xx says that the server takes no mail so large (5.3.4), whoever it is for."""
+    return reply.code >= 500 and reply.text.lstrip().startswith("5.3.4")
+
+
 def is_bad_address(reply: Reply) -> bool:
     """Whether a 5xx speaks of the address (5.1.x): a bad list, however many there are."""
     return reply.text.lstrip().startswith("5.1.")

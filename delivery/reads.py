@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from sqlalchemy import Row, case, exists, func, or_, select
 
-from campaigns.model import InDoubtRule, Snapshot
+from campaigns.model import FrozenFile, InDoubtRule, Snapshot
 from delivery.decisions import BY_RULE, Action
 from delivery.model import (
     Counts,
@@ -421,6 +421,8 @@ def _snapshot(campaign_id: int, content: dict[str, Any]) -> Snapshot:
         from_name=content.get("from_name"),
         reply_to=content.get("reply_to"),
         in_doubt=InDoubtRule(content.get("in_doubt", InDoubtRule.HOLD)),
+        # Runs that were made before there were attachments name none.
+        attachments=tuple(FrozenFile(**file) for file in content.get("attachments", ())),
     )
 
 

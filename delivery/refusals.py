@@ -7,6 +7,7 @@ from delivery.outcome import (
     Outcome,
     is_bad_address,
     is_policy_refusal,
+    is_too_large,
 )
 
 LONGEST_STREAK = 20
@@ -21,8 +22,9 @@ class RefusalStreak:
     def add(self, delivery_id: int, outcome: Outcome) -> tuple[int, ...]:
         """Count one outcome; return the refused deliveries once they are too many in a row, else none.
 
-        Too many are twenty that all speak of the sender (5.4.5, 5.7.x) or all say one and the same. A refusal that
-        speaks of the address (5.1.x) is a bad list: it ends the row, as a mail that was taken does.
+        Too many are twenty that all speak of the sender (5.4.5, 5.7.x), or of a mail that is too large (5.3.4), or all
+        say one and the same. A refusal that speaks of the address (5.1.x) is a bad list: it ends the row, as a mail
+        that was taken does.
         """
         if isinstance(outcome, NotBegun | AccountFault):
             return ()
@@ -51,4 +53,7 @@ def _is_about_the_address(failed: Failed) -> bool:
 def _alike(row: list[Failed]) -> bool:
     if len({words(failed) for failed in row}) == 1:
         return True
-    return all(failed.reply is not None and is_policy_refusal(failed.reply) for failed in row)
+    replies = [failed.reply for failed in row if failed.reply is not None]
+    if len(replies) < len(row):
+        return False
+    return all(map(is_policy_refusal, replies)) or all(map(is_too_large, replies))

@@ -15,7 +15,7 @@ from accounts.model import Account, State
 from audience import store as audience_store
 from campaigns import store as campaign_store
 from campaigns.model import Snapshot
-from campaigns.render import RecipientView, RenderError, compile_content
+from campaigns.render import RecipientView, RenderError
 from delivery.compose import RunContent, domain_of, make_message
 from delivery.lane import Connect
 from foundation.errors import Conflict, FieldError, Invalid
@@ -61,7 +61,7 @@ def send_test(
         snapshot = campaign_store.freeze(tx, campaign_id)
         account = _account(tx, snapshot, key)
         recipients = [_recipient(tx, snapshot, email) for email in to]
-    content = RunContent(snapshot, compile_content(snapshot), now.astimezone(UTC))
+        content = RunContent.made(tx, snapshot, now.astimezone(UTC))
     messages = [_message(content, account, r, public_url, now) for r in recipients]
     # Before they go: what a run may send through this account's limits is so much less.
     with database.write(durable=False) as tx:

@@ -58,6 +58,18 @@ _OWN = frozenset(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Attached:
+    """Files as every message of a run carries them, written once: mail.attached.encode makes it.
+
+    encoded is what follows the body in a multipart/mixed of this boundary, its last line too: ASCII with CRLF line
+    ends, no line of it begins with a dot.
+    """
+
+    boundary: bytes
+    encoded: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
     """What an email is made of; empty names are left out. Addresses are such as mail.address takes."""
 
@@ -73,12 +85,14 @@ class Parts:
     message_id: str
     unsubscribe_url: str | None
     headers: tuple[tuple[str, str], ...] = ()
+    attached: Attached | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
     """An email ready for SMTP: the envelope, and content with CRLF line ends, its end among them, not dot-stuffed.
 
+    attached follows content; the messages of a run share it, so that ten megabytes are in memory once.
     needs_smtputf8 says that a local part is beyond ASCII: only a server that offers SMTPUTF8 can take it (RFC 6531).
     """
 
@@ -86,10 +100,16 @@ class Message:
     rcpt_to: str
     content: bytes
     needs_smtputf8: bool
+    attached: bytes = b""
+
+    @property
+    def size_bytes(self) -> int:
+        """How large it is as RFC 1870 counts: without what is added on the way."""
+        return len(self.content) + len(self.attached)
 
 
 def build(parts: Parts) -> Message:
-    """Write the email: text alone, or text and HTML as alternatives; one recipient.
+    """Write the email: text alone, or text and HTML as alternatives, before the attached files; one recipient.
 
     Control characters and line ends in names, subject and header values become spaces; line ends in bodies become CRLF.
     Raises Invalid where an address is none, ValueError where the message id or an extra header's name is malformed.
@@ -117,11 +137,21 @@ def build(parts: Parts) -> Message:
         rcpt_to=recipient,
         content="".join(head).encode() + _body(parts),
         needs_smtputf8=needs_smtputf8,
+        attached=b"" if parts.attached is None else parts.attached.encoded,
     )
 
 
 def _body(parts: Parts) -> bytes:
-    """Return the body with the headers that describe it."""
+    """Return the body with the headers that describe it, up to the attached files."""
+    if parts.attached is None:
+        return _texts(parts)
+    boundary = parts.attached.boundary
+    return (
+        b'Content-Type: multipart/mixed;\r\n boundary="%b"\r\n\r\n--%b\r\n' % (boundary, boundary)
+    ) + _texts(parts)
+
+
+def _texts(parts: Parts) -> bytes:
     if parts.html is None:
         return _part(b"plain", parts.text)
     # Neither encoding can bring forth "=_", so no body can hold the boundary.
@@ -145,7 +175,7 @@ def _part(subtype: bytes, text: str) -> bytes:
     data = data.replace(b"\n", b"\r\n")
     # Base64 makes four bytes of three, quoted-printable three of each beyond ASCII: take the shorter.
     if not text.isascii() and 6 * len(data.translate(None, _ASCII)) > len(data):
-        encoding, encoded = b"base64", _base64(data)
+        encoding, encoded = b"base64", base64_lines(data)
     else:
         encoding, encoded = b"quoted-printable", _quoted_printable(data)
     return b"Content-Type: text/%b; charset=utf-8\r\nContent-Transfer-Encoding: %b\r\n\r\n%b" % (
@@ -164,7 +194,8 @@ def _quoted_printable(data: bytes) -> bytes:
     return encoded
 
 
-def _base64(data: bytes) -> bytes:
+def base64_lines(data: bytes) -> bytes:
+    """Return the data in base64, in lines that end in CRLF (RFC 2045 6.8)."""
     encoded = b2a_base64(data, newline=False)
     return b"".join(encoded[i : i + _LINE] + b"\r\n" for i in range(0, len(encoded), _LINE))
 
@@ -178,7 +209,7 @@ def _wire(email: str) -> str:
 
 
 def _mailbox(header: str, name: str, address: str) -> str:
-    name = _SPACES.sub(" ", _one_line(name))  # parsers make one of several anyway
+    name = _SPACES.sub(" ", one_line(name))  # parsers make one of several anyway
     if not name:
         return f"{header}: {address}\r\n"
     phrase = _phrase(name, room=_LINE - len(header) - 2)
@@ -206,7 +237,7 @@ def _quoted(name: str) -> str:
 
 
 def _unstructured(name: str, value: str) -> str:
-    text = _one_line(value)
+    text = one_line(value)
     room = _LINE - len(name) - 2
     if text.isascii() and "=?" not in text:
         if len(text) <= room:
@@ -248,7 +279,7 @@ def _encoded_words(text: str, *, room: int) -> str:
     return "\r\n ".join(words)
 
 
-def _one_line(text: str) -> str:
+def one_line(text: str) -> str:
     """Return the text with nothing in it that could end a header, or that UTF-8 cannot carry."""
     if not text.isprintable():
         text = _CONTROL.sub(" ", text).encode("utf-8", "replace").decode()

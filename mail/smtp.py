@@ -288,7 +288,7 @@ def envelope(message: Message, extensions: Extensions) -> tuple[bytes, bytes] | 
     SIZE, 553 an address that needs SMTPUTF8, 555 content that needs 8BITMIME. Raises ValueError for an address that
     would say more than an address.
     """
-    size = len(message.content)
+    size = message.size_bytes
     if extensions.size_limit is not None and size > extensions.size_limit:
         return _refuse(
             552,

@@ -232,7 +232,7 @@ class SmtpTransport:
             # A dot would deliver what there is, even nothing: only closing withdraws (RFC 5321 4.1.1.10).
             self.abort()
             return Withdrawn()
-        return await self._give(envelope.content, look_ahead)
+        return await self._give(envelope.content, envelope.message.attached, look_ahead)
 
     async def _ask(self, envelope: _Envelope) -> Reply | Broken | None:
         """Ask for the transaction; return what stands against it."""
@@ -248,15 +248,16 @@ class SmtpTransport:
                 return answer
         return None
 
-    async def _give(self, content: bytes, look_ahead: LookAhead) -> Reply | Broken:
+    async def _give(self, content: bytes, attached: bytes, look_ahead: LookAhead) -> Reply | Broken:
         wire = self._wire
-        last_block = max(0, len(content) - 1) // BLOCK_BYTES * BLOCK_BYTES
-        for start in range(0, last_block, BLOCK_BYTES):
-            await wire.catch_up()
-            if not wire.open:
+        if attached:
+            # One after the other, not joined: what is attached is in memory once for all connections.
+            if not await self._give_blocks(content, len(content)):
                 return _cut(wire)
-            wire.write(content[start : start + BLOCK_BYTES])
-            await wire.drain(self._timeouts.block)
+            content = attached
+        last_block = max(0, len(content) - 1) // BLOCK_BYTES * BLOCK_BYTES
+        if not await self._give_blocks(content, last_block):
+            return _cut(wire)
         ahead = self._look(look_ahead)
         await wire.catch_up()
         if not wire.open:
@@ -268,6 +269,16 @@ class SmtpTransport:
         if isinstance(answer, Reply) and answer.code != 421:
             self._ahead = ahead
         return answer
+
+    async def _give_blocks(self, content: bytes, end: int) -> bool:
+        """Write the content up to there, in blocks; return False where the connection has closed meanwhile."""
+        for start in range(0, end, BLOCK_BYTES):
+            await self._wire.catch_up()
+            if not self._wire.open:
+                return False
+            self._wire.write(content[start : min(start + BLOCK_BYTES, end)])
+            await self._wire.drain(self._timeouts.block)
+        return True
 
     def _look(self, look_ahead: LookAhead) -> _Envelope | None:
         message = look_ahead() if self._pipelining else None

@@ -172,7 +172,7 @@ def test_a_list_of_campaigns_takes_as_many_queries_as_one(tx: Tx) -> None:
     page = store.list_(tx, after=1, limit=3)
 
     assert [campaign.name for campaign in page] == ["C1", "C2", "C3"]
-    assert len(statements) == 3
+    assert len(statements) == 4
 
 
 def test_a_search_finds_names_and_subjects_newest_first(tx: Tx) -> None:

@@ -35,6 +35,12 @@ def test_twenty_that_speak_of_the_sender_are_too_many_whatever_else_they_say(
     assert said[-1] == tuple(range(20))
 
 
+def test_twenty_mails_that_are_too_large_are_too_many_however_large_each_is() -> None:
+    said = count([refused(f"5.3.4 The message has {9000 + i} bytes", 552) for i in range(20)])
+
+    assert said[-1] == tuple(range(20))
+
+
 def test_refusals_that_name_each_recipient_are_no_row() -> None:
     said = count([refused(f"no <p{i}@example.com> here") for i in range(50)])
 

@@ -41,7 +41,8 @@ def a_message(**changes: Any) -> Any:
         "content": b"Subject: hello\r\n\r\nhello\r\n",
         "needs_smtputf8": False,
     }
-    return SimpleNamespace(**(fields | changes))
+    fields |= changes
+    return SimpleNamespace(**({"size_bytes": len(fields["content"])} | fields))
 
 
 def answers_to_rcpt(data: bytes) -> Answers:
