@@ -105,7 +105,7 @@ def change_looks() -> Response:
     zone = forms.text("zone").strip()
     if zone and not is_zone(zone):
         wrong = Invalid.field("zone", f"“{zone}” is no zone that is known; Europe/Berlin is one")
-        typed = as_typed(wrong, {"zone": "Time zone"}, lists=("keys",))
+        typed = forms.as_typed(wrong, {"zone": "Time zone"}, lists=("keys",))
         return _show(Filled(values={}), choices=typed, status=422)
     answer = go(f"{HERE}#looks", say="Saved, for this browser.")
     looks.keep(answer, CHOSEN_ZONE_COOKIE, zone or None)

@@ -13,6 +13,7 @@ from mail.outbox import list_outbox
 from tests.mail.scripted_server import ScriptedServer
 from tests.web.browser_client import BrowserClient, signed_in
 from tests.web.given import a_campaign, an_account, materialised
+from web.pages.account_test import PIECE_ENDS
 
 NEW = {
     "name": "Main SMTP",
@@ -414,3 +415,38 @@ def test_an_account_that_is_not_there_is_not_found(admin: BrowserClient) -> None
     for path in ("/accounts/99", "/accounts/99/edit", "/accounts/99/delete"):
         assert admin.get(path).status_code == 404
     assert admin.post_form("/accounts/99/test").status_code == 404
+
+
+def test_an_account_is_called_healthy_only_once_it_has_worked(
+    house: Sendonce, client: FlaskClient, admin: BrowserClient
+) -> None:
+    account = an_account(client)["id"]
+    untried = admin.get(f"/accounts/{account}").text
+    with house.database.write(durable=False) as tx:
+        store.note_worked(tx, account, house.clock.now())
+    proven = admin.get(f"/accounts/{account}").text
+    client.patch(f"/api/accounts/{account}", json={"host": "other.example.com"})
+    changed = admin.get("/accounts").text
+
+    assert "Not tried yet" in untried
+    assert "Not tried yet" not in proven
+    assert "Healthy" in proven
+    assert "Not tried yet" in changed
+
+
+def test_the_steps_of_a_test_come_as_they_end_and_the_page_at_last(admin: BrowserClient) -> None:
+    answer = admin.post_form("/accounts/1/test/steps", {"to": "me@example.com"})
+
+    *pieces, page = answer.text.split(PIECE_ENDS)
+    assert "in work…" in pieces[0]
+    assert len(pieces) > 5
+    assert all("data-result" in piece for piece in pieces)
+    assert "The account works" in page
+    assert "The server took one e-mail for me@example.com." in page
+
+
+def test_a_test_that_can_not_begin_says_why(admin: BrowserClient) -> None:
+    answer = admin.post_form("/accounts/1/test/steps", {"to": "nobody"})
+
+    assert answer.status_code == 422
+    assert 'id="to-error"' in answer.text
