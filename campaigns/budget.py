@@ -5,11 +5,13 @@ Counted, never timed, so that a template which renders today renders tomorrow on
 
 from typing import Any
 
-STEPS = 1_000_000
+STEPS = 500_000
 """What one rendering may do: about one step for each tag, filter or operator that is carried out."""
 
-CHARACTERS = 4 * 1024 * 1024
+CHARACTERS = 3 * 1024 * 1024
 """How much text one rendering may handle, what is thrown away again included."""
+
+_COMPARED_AT_ONCE = 100
 
 
 class OverBudget(Exception):
@@ -33,6 +35,11 @@ class Budget:
             raise OverBudget("is too much work for one mail: it repeats itself too often")
         if self.characters < 0:
             raise OverBudget("makes too much text for one mail")
+
+    def spend_on_search(self, text: str, sought: Any) -> None:
+        """Take what it costs to look for one text in another: at worst each place is compared with all of it."""
+        if isinstance(sought, str):
+            self.spend(1, len(text) * len(sought) // _COMPARED_AT_ONCE)
 
     def spend_on(self, value: Any) -> int:
         """Take what it costs to look at all of the value, and return that: its texts' length, a list's every item.

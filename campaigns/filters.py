@@ -50,7 +50,9 @@ def _on_text(change: Callable[[str], Any]) -> Filter:
 
 @pass_context
 def _trim(context: Context, value: Any, chars: str | None = None) -> str:
-    return do_trim(_text(context, value), chars)
+    text = _text(context, value)
+    budget_of(context).spend_on_search(text, chars)
+    return do_trim(text, chars)
 
 
 @pass_context
@@ -59,6 +61,7 @@ def replace(context: Context, value: Any, old: Any, new: Any, count: int | None 
     text, old, new = _text(context, value), _text(context, old), _text(context, new)
     if context.eval_ctx.autoescape and (isinstance(old, Markup) or isinstance(new, Markup)):
         text = escape(text)
+    budget_of(context).spend_on_search(text, old)
     found = text.count(old)
     budget_of(context).spend(1, found * len(escape(new)))
     return text.replace(old, new, -1 if count is None else count)
@@ -113,7 +116,8 @@ def _printable(value: Any) -> Any:
 
 @pass_context
 def _length(context: Context, value: Any) -> int:
-    return len(value) if isinstance(value, str) else len(items_of(value))
+    # Without a copy: it costs the same for a long list as for a short one.
+    return len(value) if isinstance(value, str | list | tuple | dict) else len(items_of(value))
 
 
 @pass_context
@@ -377,7 +381,7 @@ FILTERS: dict[str, Filter] = {
 
 _HARMLESS = (
     "boolean", "defined", "eq", "equalto", "false", "float", "ge", "greaterthan",
-    "gt", "in", "integer", "iterable", "le", "lessthan", "lower", "lt",
+    "gt", "integer", "iterable", "le", "lessthan", "lower", "lt",
     "mapping", "ne", "none", "number", "sequence", "string", "true", "undefined",
     "upper", "==", "!=", "<", "<=", ">", ">=",
 )  # fmt: skip
@@ -390,8 +394,16 @@ def _whole(value: Any) -> int:
     return value
 
 
+@pass_context
+def _is_in(context: Context, value: Any, container: Any) -> bool:
+    if isinstance(container, str):
+        budget_of(context).spend_on_search(container, value)
+    return value in container
+
+
 TESTS: dict[str, Callable[..., Any]] = {
     **{name: JINJA_TESTS[name] for name in _HARMLESS},  # type: ignore[misc]  # plain functions
+    "in": _is_in,
     "odd": lambda value: _whole(_number(value)) % 2 == 1,
     "even": lambda value: _whole(_number(value)) % 2 == 0,
     "divisibleby": lambda value, by: _whole(_number(value)) % _whole(by) == 0,

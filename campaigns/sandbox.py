@@ -39,7 +39,8 @@ NAMES = ("recipient", "campaign", "slot", "unsubscribe_url", "name", "email")
 """What a template may start from."""
 
 MAX_TAGS = 5_000
-MAX_NODES = 30_000
+MAX_TOKENS = 50_000
+MAX_NODES = 20_000
 MAX_RANGE = 1_000
 _MAX_BITS = 4_096
 
@@ -135,8 +136,12 @@ class Sandbox(ImmutableSandboxedEnvironment):
             budget.spend_on(value)
         if isinstance(obj, Method):
             return _call_method(context, obj, args, kwargs)
-        if type(obj) is Macro or obj is range_of or obj is Namespace:
+        if type(obj) is Macro or obj is Namespace:
             return context.call(obj, *args, **kwargs)
+        if obj is range_of:
+            numbers = range_of(*args, **kwargs)
+            budget.spend(len(numbers) // 10)
+            return numbers
         if isinstance(obj, Missing):
             raise TypeError(f"{obj._undefined_name!r} can't be called; there is no such function")
         raise TypeError(f"{kind_of(obj)} can't be called")
@@ -169,6 +174,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
         if source.count("{{") + source.count("{%") > MAX_TAGS:
             raise TemplateMistake(f"the template has more than {MAX_TAGS} tags", 1)
         try:
+            _refuse_too_many_tokens(self.lex(source))
             tree = self.parse(source)
             _check(tree)
             _check_names(tree, find_undeclared_variables(tree))
@@ -180,6 +186,13 @@ class Sandbox(ImmutableSandboxedEnvironment):
         except (RecursionError, MemoryError, SyntaxError, OverflowError, ValueError) as error:
             raise TemplateMistake(f"is nested too deeply or too large ({error})", 1) from None
         return Template.from_code(self, code, {}, None)
+
+
+def _refuse_too_many_tokens(tokens: Iterator[tuple[int, str, str]]) -> None:
+    """Stop reading where a template says too much: its tree takes far longer to make than its tokens to count."""
+    for count, (line, _, _) in enumerate(tokens):
+        if count > MAX_TOKENS:
+            raise TemplateMistake("the template is too large", line)
 
 
 def _key(obj: dict[Any, Any], key: Any) -> Any:
@@ -213,6 +226,8 @@ def _call_method(
         return strftime(receiver, *args, **kwargs)
     if isinstance(receiver, str):
         budget_of(context).spend_on(receiver)
+        for sought in args:
+            budget_of(context).spend_on_search(receiver, sought)
         if name == "replace":
             return replace(context, receiver, *args, **kwargs)
         if name == "join":
@@ -274,6 +289,8 @@ def _compared(context: Context, value: Any) -> Any:
 def _is_in(context: Context, value: Any, container: Any) -> bool:
     budget_of(context).spend_on(value)
     budget_of(context).spend_on(container)
+    if isinstance(container, str):
+        budget_of(context).spend_on_search(container, value)
     if value is None or isinstance(value, Missing):
         return False
     return (
