@@ -17,6 +17,8 @@ from web.rules_told import rule_in_words
 from web.tally import Tally, tally
 
 SOON = timedelta(hours=24)
+GROWN = 5
+"""By how many times the people of the last run there may be before it is worth a word."""
 OVER = (Status.COMPLETED, Status.FAILED, Status.CANCELLED)
 
 
@@ -42,6 +44,7 @@ class Row:
     can_return: its entry was taken out of the file, and may be brought back.
     status: the schedule's, or "holding" while its slot is due and can still be taken back; starts_at: until when.
     people is how many the audiences hold, and an upper bound (is_bound) where somebody may be in two of them.
+    times_last: how many times those of the last run that is, where it is many times.
     """
 
     id: int
@@ -50,6 +53,7 @@ class Row:
     audiences: str
     people: int
     is_bound: bool
+    times_last: int | None
     rule: str
     zone: str
     status: str
@@ -152,14 +156,17 @@ def _row(
 ) -> Row:
     lists = names.of_audiences(schedule.campaign_id)
     status = display_status(schedule, now=now)
+    people = sum(one.recipients for one in lists)
+    last = run.tally.recipients if run else 0
     holds = status == "holding" and schedule.next_run is not None
     return Row(
         id=schedule.id,
         campaign_id=schedule.campaign_id,
         campaign=names.campaign(schedule.campaign_id),
         audiences=", ".join(one.name for one in lists),
-        people=sum(one.recipients for one in lists),
+        people=people,
         is_bound=len(lists) > 1,
+        times_last=people // last if last and people > GROWN * last else None,
         rule=rule_in_words(schedule),
         zone=schedule.timezone,
         status=status,

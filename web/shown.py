@@ -74,11 +74,6 @@ def roughly(seconds: float) -> str:
     return duration(seconds) if seconds < 1 else f"about {duration(seconds)}"
 
 
-def roughly(seconds: float) -> str:
-    """192.4 -> about 3 min 12 s"""
-    return duration(seconds) if seconds < 1 else f"about {duration(seconds)}"
-
-
 def leap(seconds: float) -> str:
     """-7200 -> back by 2 h"""
     return f"{'forward' if seconds > 0 else 'back'} by {duration(abs(seconds))}"
@@ -103,13 +98,6 @@ def moment_in_zone(instant: datetime, zone: str) -> Markup:
     local = instant.astimezone(_zone(zone))
     return Markup('<time class="nowrap" datetime="{}" title="{}">{}</time>').format(
         rfc3339(instant), utc(instant), f"{local.day} {local:%b %H:%M:%S}"
-    )
-
-
-def clock(instant: datetime, zone: str) -> Markup:
-    """09:00, as an element that says the whole moment: for where the day and the zone stand beside it."""
-    return Markup('<time datetime="{}" title="{}">{}</time>').format(
-        rfc3339(instant), utc(instant), f"{instant.astimezone(_zone(zone)):%H:%M}"
     )
 
 

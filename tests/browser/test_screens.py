@@ -28,6 +28,7 @@ LOOKS: list[tuple[Literal["light", "dark"], int]] = [
 
 EMPTY = [
     "/automation",
+    "/calendar",
     "/automation/new",
     "/runs",
     "/campaigns",
@@ -44,12 +45,16 @@ EMPTY = [
     "/settings/tokens",
     "/settings/users",
     "/settings/general",
+    "/search",
+    "/first-steps/demo",
     "/shortcuts",
     "/api/docs",
+    "/api/docs?q=run",
     "/nothing-here",
 ]
 FILLED = [
     "/automation",
+    "/calendar",
     "/automation?q=nothing",
     "/automation/new",
     "/automation/1",
@@ -70,6 +75,8 @@ FILLED = [
     "/audiences/1",
     "/audiences/1/import",
     "/suppressions",
+    "/search?q=person",
+    "/search?q=digest",
     "/recipients?q=person",
     "/recipients/person1@example.com",
     "/accounts",

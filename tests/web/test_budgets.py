@@ -18,6 +18,7 @@ PAGES = (
     "/automation",
     "/automation/1",
     "/automation/new",
+    "/calendar",
     "/runs",
     "/runs/1",
     "/runs/1/in-doubt",

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 from flask import Response, request
 
@@ -10,7 +11,7 @@ from foundation.errors import Conflict, Invalid, Stale
 from identity.model import Role
 from scheduler import desk
 from scheduler.fields import zone_names
-from scheduler.model import Schedule
+from scheduler.model import Schedule, ScheduleType
 from web import audited, forms
 from web.api.schedules import NewSchedule, ScheduleChanges, changes_of, fields_of
 from web.current import the_house
@@ -59,8 +60,10 @@ class SchedulePage:
 
 @pages.get("/automation/new", role=Role.EDITOR)
 def new() -> Response:
-    """Show the form for a new schedule."""
+    """Show the form for a new schedule; ?like=17: as that one is, at its time where that is still to come."""
     names = names_of(the_house())
+    if like := request.args.get("like", type=int):
+        return _show(Filled(values=_like(like)), names)
     chosen = request.args.get("campaign_id") or next(iter(names.campaigns), "")
     zone = viewers_zone()
     at = rounded(the_house().clock.now() + _AHEAD, zone)
@@ -123,6 +126,19 @@ def change(schedule_id: int) -> Response:
         return _show(form, names_of(house), schedule=schedule, status=status)
     when = in_words(changed.next_run, changed.timezone) if changed.next_run else "no slot left"
     return go(f"/automation#s{schedule_id}", say=f"Saved. Next: {when}.")
+
+
+def _like(schedule_id: int) -> dict[str, Any]:
+    house = the_house()
+    schedule = desk.get(house.scheduler, schedule_id)
+    values = values_of(schedule)
+    now = house.clock.now()
+    if schedule.schedule_type is ScheduleType.ONCE and not (
+        schedule.next_run and schedule.next_run > now
+    ):
+        at = rounded(now + _AHEAD, schedule.timezone)
+        values |= {"date": f"{at:%Y-%m-%d}", "time": f"{at:%H:%M}"}
+    return values
 
 
 def _show(

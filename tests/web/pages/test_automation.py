@@ -10,6 +10,7 @@ from sqlalchemy import text
 from assembly import Sendonce
 from identity.model import Role
 from scheduler.thread import step
+from tests.house import tick_of
 from tests.web.browser_client import BrowserClient, signed_in
 from tests.web.given import a_campaign, a_schedule, materialised
 
@@ -433,3 +434,34 @@ def test_running_now_what_has_gone_out_says_that_it_would_be_one_more_mail(
     page = anna.get("/automation/1/run-now").text
     assert "Run 1</a> of it went to 2 people" in page
     assert "one more mail" in page
+
+
+def test_a_duplicate_begins_as_the_other_is_and_is_saved_as_a_new_one(
+    client: FlaskClient, anna: BrowserClient
+) -> None:
+    a_schedule(client, schedule_type="weekly", timezone="Europe/Berlin", max_runs=3)
+    assert 'href="/automation/new?like=1"' in anna.get("/automation").text
+
+    form = fields_on(anna.get("/automation/new?like=1").text)
+    answer = anna.post_form("/automation/new", form)
+
+    assert answer.status_code == 303
+    first, second = client.get("/api/schedules").json["items"]
+    same = ("campaign_id", "schedule_time", "schedule_type", "timezone", "max_runs")
+    assert [second[name] for name in same] == [first[name] for name in same]
+    assert anna.get("/automation/new?like=99").status_code == 404
+
+
+def test_an_audience_that_has_grown_many_times_is_pointed_out_before_it_is_sent(
+    house: Sendonce, client: FlaskClient, anna: BrowserClient
+) -> None:
+    materialised(house, client)
+    client.post("/api/runs/1/cancel")
+    many = [{"email": f"p{n}@example.com"} for n in range(18)]
+    client.post("/api/audiences/1/recipients", json={"recipients": many})
+    tick_of(house)
+    house.clock.inner.advance(days=1, hours=1, seconds=1)
+
+    page = anna.get("/automation").text
+
+    assert re.search("20 people, 10 . last time", page)
