@@ -1,12 +1,15 @@
 """How a log line looks. The event is a fixed phrase in the ledger's words, the values are fields."""
 
 import logging
+import re
 import sys
 from typing import cast
 
 import structlog
 from structlog.stdlib import BoundLogger, ProcessorFormatter
-from structlog.typing import Processor
+from structlog.typing import EventDict, Processor
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 def set_up_logging(log_format: str, *, level: str = "INFO") -> None:
@@ -33,7 +36,8 @@ def set_up_logging(log_format: str, *, level: str = "INFO") -> None:
         # The plain one: the default prints every local variable, addresses and passwords among them.
         plain = structlog.dev.plain_traceback
         last += [
-            structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)
+            _on_one_line,
+            structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain),
         ]
     handler = logging.StreamHandler()
     handler.setFormatter(ProcessorFormatter(foreign_pre_chain=shared, processors=last))
@@ -42,6 +46,17 @@ def set_up_logging(log_format: str, *, level: str = "INFO") -> None:
     root.setLevel(level)
     for noisy in ("mail.log", "alembic", "waitress", "asyncio"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+def _on_one_line(_logger: object, _method: str, event: EventDict) -> EventDict:
+    """Write controls out: a library's event may hold a stranger's words, which must not pass for a line of ours."""
+    said = str(event.get("event", ""))
+    event["event"] = said if said.isprintable() else _CONTROL.sub(_written_out, said)
+    return event
+
+
+def _written_out(found: re.Match[str]) -> str:
+    return found[0].encode("unicode_escape").decode()
 
 
 def log_for(name: str) -> BoundLogger:
