@@ -35,6 +35,16 @@ def test_every_call_has_an_example_of_its_own(client: FlaskClient) -> None:
     assert "http://localhost/api/accounts/1" in page
 
 
+def test_calls_are_found_by_what_they_are_called_or_do(client: FlaskClient) -> None:
+    found = client.get("/api/docs?q=certificate").text
+    nothing = client.get("/api/docs?q=<zzz>").text
+
+    assert 0 < len(examples(found)) < 3
+    assert "/certificate" in found
+    assert "No call has “&lt;zzz&gt;”" in nothing
+    assert examples(nothing) == []
+
+
 def test_the_body_of_an_example_is_one_that_the_call_takes(client: FlaskClient) -> None:
     schemas = client.get("/api/openapi.json").json["components"]["schemas"]
 

@@ -1,7 +1,7 @@
 """/api/openapi.json, and /api/docs: the same document for people. No script of its own, nothing from elsewhere."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from flask import Blueprint, Response, current_app, jsonify, request
@@ -26,6 +26,7 @@ _KINDS = {
 }
 _FORMATS = {"date-time": "time", "binary": "file"}
 _MULTIPART = "multipart/form-data"
+_LONGEST_SEARCH = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,19 +85,36 @@ def _document() -> dict[str, Any]:
     return cast(App, current_app).api_doc
 
 
+def _with(q: str, every: Iterable[Section]) -> list[Section]:
+    found = [
+        replace(section, calls=tuple(call for call in section.calls if _has(call, q)))
+        for section in every
+    ]
+    return [section for section in found if section.calls]
+
+
+def _has(call: Call, q: str) -> bool:
+    return q.casefold() in f"{call.method} {call.path} {call.summary}".casefold()
+
+
 def openapi_json() -> Response:
     """Give the OpenAPI document."""
     return jsonify(_document())
 
 
 def docs() -> Response:
-    """Show the OpenAPI document to a person: with the navigation around it for who is signed in."""
+    """Show the OpenAPI document to a person: with the navigation around it for who is signed in.
+
+    ?q= shows the calls alone that have these letters in their method, path or summary.
+    """
+    q = request.args.get("q", "").strip()[:_LONGEST_SEARCH]
     document = _document()
     # What a client writes into Host is shown to nobody where it is known what the address is.
     host = the_house().settings.public_url or request.host_url.removesuffix("/")
     return show(
         "api_docs.html",
-        sections=sections(document, host=host),
+        sections=_with(q, sections(document, host=host)),
+        q=q,
         shapes=shapes(document),
         mistakes=[
             (status, mistake["description"])
