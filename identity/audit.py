@@ -13,7 +13,7 @@ import hashlib
 import hmac
 import json
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -142,8 +142,15 @@ def record_all(tx: Tx, deeds: Sequence[Deed], *, key: SecretKey, now: datetime) 
 
 def person(key: SecretKey, address_key: str) -> str:
     """Return how a recipient is called as an object of the log: it tells nobody the address who has not the key."""
-    found = hmac.digest(key.derive(_USE_FOR_PEOPLE), address_key.encode(), "sha256").hex()
-    return f"recipient:{found[:32]}"
+    return names_of_person(key, address_key)[0]
+
+
+def names_of_person(key: SecretKey, address_key: str) -> list[str]:
+    """Return every name that a recipient may have in the log: under the key of today, and under the one before it."""
+    found = [
+        hmac.digest(k, address_key.encode(), "sha256") for k in key.derive_each(_USE_FOR_PEOPLE)
+    ]
+    return [f"recipient:{one.hex()[:32]}" for one in found]
 
 
 def size(tx: Tx) -> int:
@@ -184,6 +191,8 @@ def entries(
     *,
     actor: str | None = None,
     object_: str | None = None,
+    names: Sequence[str] = (),
+    kind: str | None = None,
     since: datetime | None = None,
     until: datetime | None = None,
     before: int | None = None,
@@ -192,17 +201,20 @@ def entries(
     """Return entries, newest first.
 
     actor: the stable name or, in any spelling, part of what it is called. object_: "campaign:7", or "campaign" for all
-    of them, or part of what it is called. since and until bound the time (until is not in it); before: only entries
-    with a smaller id.
+    of them, or part of what it is called; names: objects that are meant by it too. kind: "campaign", beside all that.
+    since and until bound the time (until is not in it); before: only entries with a smaller id.
     """
     query = select(audit_entries).order_by(audit_entries.c.id.desc()).limit(limit)
     if actor:
-        named = audit_entries.c.by.icontains(actor, autoescape=True)
-        query = query.where((audit_entries.c.actor == actor) | named)
+        told = audit_entries.c.by.icontains(actor, autoescape=True)
+        query = query.where((audit_entries.c.actor == actor) | told)
     if object_:
-        kind = audit_entries.c.object.startswith(f"{object_}:", autoescape=True)
+        of_kind = audit_entries.c.object.startswith(f"{object_}:", autoescape=True)
         called = audit_entries.c.label.icontains(object_, autoescape=True)
-        query = query.where((audit_entries.c.object == object_) | kind | called)
+        named = audit_entries.c.object.in_([object_, *names])
+        query = query.where(named | of_kind | called)
+    if kind:
+        query = query.where(audit_entries.c.object.startswith(f"{kind}:", autoescape=True))
     if since is not None:
         query = query.where(audit_entries.c.at >= since)
     if until is not None:
@@ -210,12 +222,6 @@ def entries(
     if before is not None:
         query = query.where(audit_entries.c.id < before)
     return [_entry(row) for row in tx.execute(query)]
-
-
-def all_entries(tx: Tx) -> Iterator[Entry]:
-    """Yield every entry, oldest first."""
-    for row in tx.execute(select(audit_entries).order_by(audit_entries.c.id)):
-        yield _entry(row)
 
 
 _KEPT = ("id", "at", "actor", "by", "action", "object", "label", "before", "after", "address")

@@ -37,6 +37,7 @@ class Section:
     name: str
     path: str
     icon: str
+    role: Role = Role.VIEWER
 
 
 SECTIONS = (
@@ -48,6 +49,7 @@ SECTIONS = (
     Section("Suppressions", "/suppressions", "suppression"),
     Section("Accounts", "/accounts", "account"),
     Section("Outbox", "/outbox", "outbox"),
+    Section("Audit log", "/audit", "audit", Role.ADMIN),
     Section("Settings", "/settings", "settings"),
 )
 
@@ -104,7 +106,7 @@ def the_shell() -> Shell:
         may_edit=principal is not None and may(principal, Role.EDITOR),
         may_admin=principal is not None and may(principal, Role.ADMIN),
         is_signed_in=sessions.current() is not None,
-        sections=SECTIONS,
+        sections=tuple(one for one in SECTIONS if principal is not None and may(principal, one.role)),
         heartbeat=heartbeat,
         percent=percent,
         banners=banners[:MOST_BANNERS],

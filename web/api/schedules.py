@@ -241,6 +241,7 @@ def create_schedule(body: NewSchedule) -> ScheduleAnswer:
 
 
 @resource.post("/api/schedules/preview", SchedulePreviewAnswer, role=Role.VIEWER)
+@audited.leaves_no_trace
 def preview_schedule(body: NewSchedule) -> SchedulePreviewAnswer:
     """Show what a schedule would do, without saving it."""
     house = the_house()
