@@ -22,7 +22,7 @@ from assembly import Edges, Sendonce, assemble
 from foundation.errors import Conflict, Unavailable
 from foundation.settings import Settings
 from foundation.version import VERSION
-from identity import users
+from identity import audit, users
 from identity.model import Role
 from ops import backup_file
 from ops.backup import backup
@@ -473,3 +473,17 @@ def test_a_backup_made_before_the_first_start_of_a_new_version_leaves_the_old_on
     assert rows_of(database.path) == before
     database.close()
     restored(tmp_path, tmp_path / "there")
+
+
+def test_the_audit_log_of_a_restored_copy_is_whole(tmp_path: Path) -> None:
+    with a_house(tmp_path) as house:
+        with house.database.write(durable=True) as tx:
+            deed = audit.SENDONCE.did("change", "campaign:7", after={"name": "News"})
+            audit.record(tx, deed, key=house.key, now=house.clock.now())
+        settings = house.settings
+        backup(settings, tmp_path / "copy")
+    restore(settings, tmp_path / "copy")
+
+    with a_house(tmp_path) as house, house.database.read() as tx:
+        assert audit.first_fault(tx, house.key) is None
+        assert audit.size(tx) == 1
