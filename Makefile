@@ -10,6 +10,8 @@ list:
 	@echo "simulate a million steps of simulated histories, each looked at for a broken promise"
 	@echo "kill     300 campaigns to 2,000 people each, whose server is killed while it sends: over an hour"
 	@echo "bench    how fast it is, beside the baseline: half an hour, or two minutes with BENCH=--quick"
+	@echo "fuzz     requests made out of the API's description, for FUZZ_SECONDS (60)"
+	@echo "audit    known holes in what is installed; asks the network for them"
 	@echo "all      all tests"
 	@echo "check    style, types, which room imports which"
 	@echo "fix      put the style right"
@@ -45,6 +47,18 @@ kill:
 bench:
 	$(PYTHON) -m benchmarks --compare $(BENCH)
 
+# In an environment of their own: what they need is no business of the product's.
+.venv-checks: requirements-checks.txt
+	python3 -m venv .venv-checks
+	.venv-checks/bin/pip install -q -r requirements-checks.txt
+	touch .venv-checks
+
+fuzz: .venv-checks
+	FUZZ_SECONDS=$${FUZZ_SECONDS:-60} $(PYTHON) -m tests.fuzz .venv-checks/bin/schemathesis
+
+audit: .venv-checks
+	.venv-checks/bin/pip-audit --disable-pip --no-deps -r requirements.txt
+
 all:
 	$(PYTHON) -m pytest -q -n 4
 
@@ -61,4 +75,4 @@ fix:
 schema:
 	$(PYTHON) -m migrations.schema_page > docs/schema.md
 
-.PHONY: list setup run demo test browser pictures simulate kill bench all check fix schema
+.PHONY: list setup run demo test browser pictures simulate kill bench fuzz audit all check fix schema
