@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Coroutine
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from itertools import islice
 
 from accounts import store as account_store
 from accounts.model import Account, State
@@ -38,16 +39,26 @@ _FAULT_IS_NEWS = timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True)
+class Made:
+    """A delivery's message, for the account as it was at this version."""
+
+    message: Message
+    message_id: str
+    version: int
+
+
+@dataclass(slots=True)
 class Work:
-    """A leased delivery with the content of its run."""
+    """A leased delivery with the content of its run; made is its message, where there was time to make it early."""
 
     item: Leased
     content: RunContent
+    made: Made | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """Work whose message is made."""
+    """Work whose message is made, and which may go as far as the account's rate is concerned."""
 
     work: Work
     message: Message
@@ -258,6 +269,11 @@ class Lane:
             self._bucket = bucket
         return self._take_up()
 
+    def first_unmade(self) -> Work | None:
+        """Return what is soon to go and has no message yet: of each connection, what it comes to after the next one."""
+        soon = islice(self._queue, len(self._connections))
+        return next((work for work in soon if work.made is None), None)
+
     def may_go_on(self, connection: Connection) -> bool:
         """Whether another message may begin on this connection."""
         return not self.office.stopping.is_set() and self._may_stay(connection)
@@ -315,6 +331,10 @@ class Lane:
         if self._faults or self.account.state == State.FAILING:
             self._faults = 0
             self.office.commits.note(lambda tx: account_store.recover(tx, self.account.id))
+        if self.account.worked_at is None:
+            now = self.office.clock.now()
+            self.account = replace(self.account, worked_at=now)
+            self.office.commits.note(lambda tx: account_store.note_worked(tx, self.account.id, now))
 
     def fault(self, answer: Reply | Broken, *, pause: bool) -> None:
         """Note a fault of the account: it rests, and what is leased for it is given back."""
@@ -331,10 +351,6 @@ class Lane:
         self._faults += 1
         rest = rest_after(self._faults)
         until = self.office.clock.now() + rest
-        if self.account.worked_at is None:
-            now = self.office.clock.now()
-            self.account = replace(self.account, worked_at=now)
-            self.office.commits.note(lambda tx: account_store.note_worked(tx, self.account.id, now))
         self._rests_until = self.office.clock.elapsed() + _FAULT_IS_NEWS
         if pause:
             log.warning("account paused", account_id=account_id, said=said)

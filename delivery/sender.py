@@ -4,10 +4,11 @@ The next one's envelope travels behind the content of this one, where the server
 """
 
 import asyncio
+import contextlib
 import random
 
 from campaigns.render import RenderError
-from delivery.lane import Connection, Lane, Ready, Work, work_of
+from delivery.lane import Connection, Lane, Made, Ready, Work, work_of
 from delivery.outcome import AccountFault, Failed, InDoubt, NotBegun, Outcome, judge
 from foundation.errors import SendonceError
 from foundation.log import log_for
@@ -89,6 +90,8 @@ async def _attempt(lane: Lane, connection: Connection, given: Work | Ready) -> O
         connection.begun = await office.commits.intend(
             ready.work.item, account_id=lane.account.id, message_id=ready.message_id
         )
+        # When this one's content has been written: while its reply is on the way there is nothing else to do.
+        asyncio.get_running_loop().call_soon(_make_early, lane)
         return connection.begun
 
     def look_ahead() -> Message | None:
@@ -101,17 +104,33 @@ async def _attempt(lane: Lane, connection: Connection, given: Work | Ready) -> O
 
 
 def _make(lane: Lane, work: Work) -> Ready:
-    """Make the message. Raises RenderError where its template fails for this recipient."""
-    composer = lane.office.composer
-    message_id = composer.message_id(work.item, lane.account)
+    """Return the work with its message. Raises RenderError where its template fails for this recipient."""
+    made = work.made
+    if made is None or made.version != lane.account.version:
+        made = _compose(lane, work)
+    return Ready(work, made.message, made.message_id)
+
+
+def _compose(lane: Lane, work: Work) -> Made:
+    composer, account = lane.office.composer, lane.account
+    message_id = composer.message_id(work.item, account)
     message = composer.compose(
         work.item,
         work.content,
-        lane.account,
+        account,
         message_id=message_id,
         now=lane.office.clock.now(),
     )
-    return Ready(work, message, message_id)
+    return Made(message, message_id, account.version)
+
+
+def _make_early(lane: Lane) -> None:
+    """Make a message that is not wanted yet."""
+    work = lane.first_unmade()
+    if work is not None:
+        # What fails does so again when its turn comes, and that is told.
+        with contextlib.suppress(Exception):
+            work.made = _compose(lane, work)
 
 
 def _make_ahead(lane: Lane, connection: Connection) -> None:

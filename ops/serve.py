@@ -20,7 +20,7 @@ from waitress.task import ErrorTask
 
 from assembly import Sendonce, assemble
 from foundation.errors import Unavailable
-from foundation.garbage import spare_what_is_here
+from foundation.interpreter import spare_what_is_here, take_short_turns
 from foundation.settings import Settings
 from foundation.version import VERSION
 from ops import first_start
@@ -53,6 +53,7 @@ def serve(settings: Settings, *, host: str, port: int, build: Build) -> None:
     house = assemble(replace(settings, public_url=settings.public_url or url))
     with stop_on_signals() as stopping, running(house, build, listening) as server:
         spare_what_is_here()
+        take_short_turns()
         _greet(house, url)
         wait_for(stopping, server)
 

@@ -105,6 +105,8 @@ class Database:
             "sqlite://",
             creator=lambda: _connect(path, _milliseconds(busy)),
             poolclass=QueuePool,
+            # The one used last has its pages at hand; what another has read is void as soon as somebody writes.
+            pool_use_lifo=True,
             # Errors are logged; a statement's values are addresses and passwords.
             hide_parameters=True,
             pool_size=8,
