@@ -13,14 +13,14 @@ import click
 from flask import Flask
 
 from assembly import Sendonce, assemble
-from foundation.errors import Invalid, SendonceError, Unavailable
-from foundation.garbage import spare_what_is_here
+from foundation.errors import Invalid, NotFound, SendonceError, Unavailable
+from foundation.interpreter import spare_what_is_here, take_short_turns
 from foundation.log import log_for, set_up_logging
 from foundation.settings import Settings
 from foundation.version import VERSION
-from identity import tokens, users
+from identity import second_factor, tokens, users
 from identity.model import Role
-from ops import first_start
+from ops import deeds, first_start
 from ops.backup import backup as make_backup
 from ops.chaos import chaos as kill_while_sending
 from ops.demo import demo as run_demo
@@ -64,6 +64,7 @@ def create_app() -> Flask:
         raise SystemExit(_CANNOT_START) from None
     app = build_flask(sendonce)
     spare_what_is_here()
+    take_short_turns()
     return app
 
 
@@ -269,7 +270,8 @@ def create_token(name: str, role: str, expires_days: int | None, data_dir: Path 
         now = house.clock.now()
         expires_at = now + timedelta(days=expires_days) if expires_days else None
         with house.database.write(durable=True) as tx:
-            _, secret = tokens.create(tx, name, Role(role), now=now, expires_at=expires_at)
+            made, secret = tokens.create(tx, name, Role(role), now=now, expires_at=expires_at)
+            deeds.note_token(house, tx, "create", made)
     click.echo(secret)
 
 
@@ -300,7 +302,8 @@ def list_tokens(data_dir: Path | None) -> None:
 def revoke_token(name: str, data_dir: Path | None) -> None:
     """Make a token worthless, from the next call on. NAME may be an id."""
     with _installation(data_dir) as house, house.database.write(durable=True) as tx:
-        tokens.revoke(tx, name, now=house.clock.now())
+        for revoked in tokens.revoke(tx, name, now=house.clock.now()):
+            deeds.note_token(house, tx, "revoke", revoked)
     click.echo(f'The token "{name}" is worth nothing any more.')
 
 
@@ -319,6 +322,7 @@ def create_user(email: str, role: str, data_dir: Path | None) -> None:
         password = _password()
         with house.database.write(durable=True) as tx:
             made = users.create(tx, email, password, Role(role), house.clock.now())
+            deeds.note_user(house, tx, "create", made, after={"email": made.email, "role": role})
     click.echo(f"{made.email} is {made.role}.")
 
 
@@ -329,10 +333,17 @@ def list_users(data_dir: Path | None) -> None:
     with _installation(data_dir) as house, house.database.read() as tx:
         found = users.list_(tx)
     rows = [
-        (str(u.id), u.email, u.role, _day(u.created_at), "disabled" if u.disabled else "")
+        (
+            str(u.id),
+            u.email,
+            u.role,
+            "on" if u.second_factor else "",
+            _day(u.created_at),
+            "disabled" if u.disabled else "",
+        )
         for u in found
     ]
-    table(("id", "e-mail", "role", "created", ""), rows)
+    table(("id", "e-mail", "role", "second factor", "created", ""), rows)
 
 
 @user.command("disable")
@@ -341,7 +352,11 @@ def list_users(data_dir: Path | None) -> None:
 def disable_user(email: str, data_dir: Path | None) -> None:
     """Let a user sign in no more."""
     with _installation(data_dir) as house, house.database.write(durable=True) as tx:
+        found = users.find(tx, email)
         users.disable(tx, email)
+        if found is not None and not found.disabled:
+            what = {"before": {"disabled": False}, "after": {"disabled": True}}
+            deeds.note_user(house, tx, "change", found, **what)
     click.echo(f"{email} can't sign in any more.")
 
 
@@ -354,7 +369,24 @@ def reset_password(email: str, data_dir: Path | None) -> None:
         password = _password()
         with house.database.write(durable=True) as tx:
             users.reset_password(tx, email, password)
+            found = users.find(tx, email)
+            if found is not None:
+                deeds.note_user(house, tx, "change", found, after={"password": "changed"})
     click.echo(f"{email} has a new password; sessions that began before are over.")
+
+
+@user.command("reset-second-factor")
+@click.argument("email")
+@_on_data_dir
+def reset_second_factor(email: str, data_dir: Path | None) -> None:
+    """Switch a user's second factor off, whose phone is lost: the password alone lets them in."""
+    with _installation(data_dir) as house, house.database.write(durable=True) as tx:
+        found = users.find(tx, email)
+        if found is None:
+            raise NotFound(f"There is no user {email}.")
+        second_factor.switch_off(tx, found.id)
+        deeds.note_user(house, tx, "take second factor away", found)
+    click.echo(f"{email} signs in with the password alone; sessions that began before are over.")
 
 
 def _password() -> str:

@@ -40,7 +40,7 @@ class Token:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class User:
-    """A person who can sign in."""
+    """A person who can sign in. second_factor: signing in takes a code from an app too."""
 
     id: int
     version: int
@@ -48,3 +48,4 @@ class User:
     role: Role
     disabled: bool
     created_at: datetime
+    second_factor: bool

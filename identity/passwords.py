@@ -8,24 +8,33 @@ from argon2 import PasswordHasher
 from argon2.exceptions import VerifyMismatchError
 
 from foundation.errors import Invalid
+from identity.easy_passwords import is_easy
 
-SHORTEST = 10
+SHORTEST = 12
 LONGEST = 1000  # each character costs work before anybody is known
 
 _hasher = PasswordHasher()
 
 
-def check(password: str) -> None:
-    """Raise Invalid when a new password is too short or too long; any characters will do."""
+def check(password: str, *, email: str | None) -> None:
+    """Raise Invalid when a new password is too short, too long or too easy; any characters will do.
+
+    email: whose password it is to be, where that is known.
+    """
     if len(password) < SHORTEST:
         raise Invalid.field("password", f"is too short; use at least {SHORTEST} characters")
     if len(password) > LONGEST:
         raise Invalid.field("password", f"is too long; use at most {LONGEST:,} characters")
+    if is_easy(password, email=email):
+        raise Invalid.field(
+            "password",
+            "is one of the first that somebody would guess; a few words that only you put together are better",
+        )
 
 
-def hash_password(password: str) -> str:
-    """Return what is kept of a password. Raises Invalid when it is too short or too long."""
-    check(password)
+def hash_password(password: str, *, email: str) -> str:
+    """Return what is kept of the password of this user. Raises Invalid as check() does."""
+    check(password, email=email)
     try:
         return _hasher.hash(_bytes(password))
     except UnicodeEncodeError:

@@ -7,26 +7,31 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, exists, select, update
+from sqlalchemy import Row, delete, exists, select, update
 
 from foundation.errors import Conflict, Invalid, NotFound, Stale
 from identity.model import Role, User
 from identity.passwords import hash_password
-from identity.tables import users
+from identity.tables import one_time_links, users
 from mail.address import normalise
 from storage.database import Tx, insert_into
 
 
 def create(tx: Tx, email: str, password: str, role: Role, now: datetime) -> User:
-    """Make a user. Raises Invalid, and Conflict when there is one with that address."""
+    """Make a user. Raises Invalid, and Conflict when there is one with that address.
+
+    The first one must be an admin: with the first user every other way in ends, and nobody else could let others in.
+    """
     address = normalise(email)
+    if role is not Role.ADMIN:
+        refuse_as_first(tx, role)
     row = tx.execute(
         insert_into(tx, users)
         .values(
             version=1,
             email=address.written,
             email_key=address.key,
-            password_hash=hash_password(password),
+            password_hash=hash_password(password, email=address.written),
             role=role,
             disabled=False,
             created_at=now,
@@ -39,6 +44,14 @@ def create(tx: Tx, email: str, password: str, role: Role, now: datetime) -> User
             f"There is a user {address.written} already. Reset the password if it is forgotten."
         )
     return _user(row)
+
+
+def refuse_as_first(tx: Tx, role: Role) -> None:
+    """Raise Invalid where there is no user yet and this role is not that of an admin."""
+    if role is not Role.ADMIN and not any_user(tx):
+        raise Invalid.field(
+            "role", "must be admin: this is the first user, and nobody else could add others"
+        )
 
 
 def create_first(tx: Tx, email: str, password: str, now: datetime) -> User:
@@ -58,10 +71,23 @@ def list_(tx: Tx, *, after: int | None = None, limit: int | None = None) -> list
 
 def get(tx: Tx, user_id: int) -> User:
     """Return a user. Raises NotFound."""
-    row = tx.execute(select(users).where(users.c.id == user_id)).one_or_none()
-    if row is None:
+    user = find_by_id(tx, user_id)
+    if user is None:
         raise NotFound(f"There is no user {user_id}.")
-    return _user(row)
+    return user
+
+
+def find_by_id(tx: Tx, user_id: int) -> User | None:
+    """Return a user; None where there is none."""
+    row = tx.execute(select(users).where(users.c.id == user_id)).one_or_none()
+    return None if row is None else _user(row)
+
+
+def find(tx: Tx, email: str) -> User | None:
+    """Return the user with this address, disabled or not. Raises Invalid where it is none."""
+    key = normalise(email).key
+    row = tx.execute(select(users).where(users.c.email_key == key)).one_or_none()
+    return None if row is None else _user(row)
 
 
 def find_to_sign_in(tx: Tx, email: str) -> tuple[User | None, str | None]:
@@ -78,12 +104,13 @@ def find_to_sign_in(tx: Tx, email: str) -> tuple[User | None, str | None]:
 
 def disable(tx: Tx, email: str) -> None:
     """Let the user sign in no more, and end the sessions that began before. Raises NotFound."""
-    _change(tx, email, disabled=True)
+    _end_reset_links(tx, _change(tx, email, disabled=True))
 
 
 def reset_password(tx: Tx, email: str, password: str) -> None:
     """Give the user a new password, and end the sessions that began before. Raises Invalid, NotFound."""
-    _change(tx, email, password_hash=hash_password(password))
+    password_hash = hash_password(password, email=email)
+    _end_reset_links(tx, _change(tx, email, password_hash=password_hash))
 
 
 def change(
@@ -104,13 +131,15 @@ def change(
     values = {name: value for name, value in changes.items() if name != "password"}
     values = {name: value for name, value in values.items() if getattr(row, name) != value}
     if "password" in changes:
-        values["password_hash"] = hash_password(changes["password"])
+        values["password_hash"] = hash_password(changes["password"], email=row.email)
     if not values:
         return _user(row)
     if _is_last_admin(tx, row) and (values.get("role") or values.get("disabled")):
         raise Conflict(
             f"{row.email} is the last admin who can sign in. Make another user admin first."
         )
+    if "password_hash" in values or values.get("disabled"):
+        _end_reset_links(tx, user_id)
     changed = update(users).where(users.c.id == user_id)
     values["version"] = row.version + 1
     return _user(tx.execute(changed.values(**values).returning(users)).one())
@@ -126,14 +155,21 @@ def _is_last_admin(tx: Tx, row: Row[Any]) -> bool:
     return tx.execute(enabled.limit(2)).scalars().all() == [row.id]
 
 
-def _change(tx: Tx, email: str, **values: Any) -> None:
+def _change(tx: Tx, email: str, **values: Any) -> int:
     changed = tx.execute(
         update(users)
         .where(users.c.email_key == normalise(email).key)
         .values(**values, version=users.c.version + 1)
-    )
-    if changed.rowcount == 0:
+        .returning(users.c.id)
+    ).scalar_one_or_none()
+    if changed is None:
         raise NotFound(f"There is no user {email.strip()}.")
+    return int(changed)
+
+
+def _end_reset_links(tx: Tx, user_id: int) -> None:
+    # A link was for a password that was forgotten: it undoes neither a newer one nor that somebody was shut out.
+    tx.execute(delete(one_time_links).where(one_time_links.c.user_id == user_id))
 
 
 def _user(row: Row[Any]) -> User:
@@ -144,4 +180,5 @@ def _user(row: Row[Any]) -> User:
         role=Role(row.role),
         disabled=row.disabled,
         created_at=row.created_at,
+        second_factor=row.totp_sealed is not None,
     )

@@ -11,7 +11,8 @@ from audience import store as audience_store
 from audience.model import Import, ImportStatus, Rejected
 from delivery import reads
 from foundation.errors import Unavailable
-from foundation.garbage import spare_what_is_here
+from foundation.interpreter import spare_what_is_here
+from ops import deeds
 from ops.progress import progress
 from ops.serve import stop_on_signals
 from storage.aliveness import boot_id
@@ -44,6 +45,9 @@ def import_file(house: Sendonce, id_or_name: str, file: Path, *, dry_run: bool) 
             pid=os.getpid(),
             now=house.clock.now(),
         )
+        if not dry_run:
+            said = {"label": audience.name, "after": {"import": begun.id}}
+            deeds.note(house, tx, "import", f"audience:{audience.id}", **said)
     ended = _import(house, begun, file)
     _report(house, ended, audience.name, file)
     if ended.status is ImportStatus.FAILED:

@@ -16,7 +16,7 @@ from foundation.errors import SendonceError
 from foundation.log import log_for
 from identity import sessions
 from identity.model import User
-from identity.sessions import Session
+from identity.sessions import Place, Session
 from storage.database import Tx
 from web.current import the_house
 
@@ -69,7 +69,7 @@ def current() -> Session | None:
 def begin(tx: Tx, user: User | None, now: datetime) -> None:
     """Let this browser in, with a new secret: whatever it brought along is worth nothing any more."""
     end(tx)
-    session[_SECRET] = sessions.begin(tx, user, now)
+    session[_SECRET] = sessions.begin(tx, user, now, place=_place())
     session.permanent = True
 
 
@@ -106,7 +106,11 @@ def _look_up() -> Session | None:
     if found is not None and found.needs_touch:
         try:
             with house.database.write(durable=False) as tx:
-                sessions.touch(tx, found, now)
+                sessions.touch(tx, found, now, place=_place())
         except SendonceError as error:  # a note; the request does not depend on it
             log.warning("session use not noted", session=found.id, why=error.message)
     return found
+
+
+def _place() -> Place:
+    return Place(address=request.remote_addr, agent=request.user_agent.string or None)

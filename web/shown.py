@@ -26,6 +26,7 @@ def install(app: Flask) -> None:
     app.jinja_env.filters |= {
         "number": number,
         "many": many,
+        "file_size": file_size,
         "duration": duration,
         "roughly": roughly,
         "leap": leap,
@@ -48,6 +49,15 @@ def number(value: float) -> str:
 def many(count: int, noun: str) -> str:
     """1204, "person" -> 1,204 people"""
     return f"{number(count)} {noun if count == 1 else plural(noun)}"
+
+
+def file_size(size_bytes: int) -> str:
+    """1300000 -> 1.2 MB"""
+    if size_bytes < 1024:
+        return many(size_bytes, "byte")
+    if size_bytes < 1024 * 1024:
+        return f"{size_bytes / 1024:.0f} KB"
+    return f"{size_bytes / 1024 / 1024:.1f} MB"
 
 
 def plural(noun: str) -> str:

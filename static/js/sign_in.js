@@ -9,7 +9,7 @@ if (waits && left) {
   const timer = setInterval(() => {
     const seconds = Math.ceil((over - Date.now()) / 1000);
     if (seconds > 0) {
-      left.textContent = `${seconds} s`;
+      left.textContent = seconds > 90 ? `${Math.ceil(seconds / 60)} min` : `${seconds} s`;
       return;
     }
     clearInterval(timer);

@@ -56,11 +56,16 @@ def test_after_the_wait_there_is_one_try_then_the_next_wait(tx):
     assert must_wait(tx, now=later + SECOND) == 29
 
 
-def test_after_a_while_nobody_remembers(tx):
+def test_after_a_while_nobody_has_to_wait(tx):
     fail(tx)
-    later = NOON + tries.WITHIN
 
-    fail(tx, now=later)
+    fail(tx, now=NOON + tries.WITHIN)
+
+
+def test_after_a_day_nobody_remembers(tx):
+    fail(tx)
+
+    fail(tx, now=NOON + timedelta(days=1))
 
     assert tx.execute(select(func.count()).select_from(sign_in_tries)).scalar_one() == tries.MOST
 
@@ -112,3 +117,46 @@ def test_what_was_typed_is_not_kept(tx):
 
     assert "ann" not in kept
     assert "password" not in kept
+
+
+@pytest.mark.parametrize("who", [tries.of_codes(KEY, 1, None), tries.of_user(KEY, 1)])
+def test_codes_are_tried_some_dozens_of_times_a_day_at_most(tx, who):
+    now = NOON
+    for _ in range(tries.MOST_CODES_A_DAY):
+        tries.begin(tx, who, now)
+        now += tries.WITHIN
+
+    wait = must_wait(tx, who, now=now)
+
+    assert wait == (tries.LONG_WAIT - tries.WITHIN).total_seconds()
+    tries.begin(tx, who, now + tries.LONG_WAIT)
+
+
+def test_a_right_password_makes_nobody_forget_the_wrong_codes(tx):
+    codes = tries.of_codes(KEY, 1, None)
+    fail(tx, codes)
+
+    tries.forget(tx, tries.of_user(KEY, 1))
+    tries.forget(tx, ANN)
+
+    assert must_wait(tx, codes) == 30
+
+
+def test_strangers_do_not_keep_who_tries_codes_waiting_nor_the_other_way_round(tx):
+    for number in range(20):
+        fail(tx, tries.of_codes(KEY, number, None))
+
+    tries.begin(tx, ANN, NOON)
+    fail(tx, tries.of_codes(KEY, 99, "the browser of Ann"))
+
+
+def test_links_are_tried_twenty_times_from_an_address(tx):
+    who = tries.of_links(KEY, "192.0.2.1")
+    fail(tx, who, times=20)
+
+    assert must_wait(tx, who) == 30
+    tries.refuse_too_many(tx, tries.of_links(KEY, "192.0.2.2"), NOON)
+
+
+def test_a_wait_is_told_as_people_do():
+    assert [tries.in_words(seconds) for seconds in (30, 90, 3600)] == ["30 s", "90 s", "60 min"]

@@ -112,7 +112,7 @@ def test_the_last_admin_who_can_sign_in_stays_one(tx, changes):
 def test_a_short_new_password_changes_nothing(tx):
     create(tx)
 
-    with pytest.raises(Invalid, match="at least 10 characters"):
+    with pytest.raises(Invalid, match="at least 12 characters"):
         users.reset_password(tx, "anna@example.com", "short")
 
     assert verify(row(tx).password_hash, PASSWORD)
@@ -142,3 +142,24 @@ def test_the_first_user_is_an_admin_and_there_is_one_first(tx):
 
     assert anna.role == Role.ADMIN
     assert users.list_(tx) == [anna]
+
+
+@pytest.mark.parametrize("role", [Role.VIEWER, Role.EDITOR])
+def test_nobody_but_an_admin_is_the_first_user(tx, role):
+    with pytest.raises(Invalid, match="this is the first user") as caught:
+        create(tx, role=role)
+
+    assert [error.field for error in caught.value.errors] == ["role"]
+    assert not users.any_user(tx)
+
+
+def test_nobody_takes_their_own_address_for_a_password(tx):
+    with pytest.raises(Invalid, match="somebody would guess"):
+        users.create(tx, "anna@example.com", "anna@example.com", Role.ADMIN, NOON)
+    anna = create(tx)
+    for change in (
+        lambda: users.change(tx, anna.id, {"password": "AnnaAnnaAnna"}, expected_version=None),
+        lambda: users.reset_password(tx, "anna@example.com", "anna-example"),
+    ):
+        with pytest.raises(Invalid, match="somebody would guess"):
+            change()

@@ -152,6 +152,7 @@ def test_a_password_that_is_too_short_makes_no_user(run: Run, database: Database
 
 
 def test_users_are_listed_the_disabled_ones_too(run: Run) -> None:
+    run("user", "create", "first@example.com", stdin="a long enough one\n")
     run("user", "create", "ann@example.com", "--role", "viewer", stdin="a long enough one\n")
     run("user", "disable", "ann@example.com")
 
@@ -159,6 +160,23 @@ def test_users_are_listed_the_disabled_ones_too(run: Run) -> None:
 
     assert ann.split()[1:3] == ["ann@example.com", "viewer"]
     assert ann.split()[-1] == "disabled"
+
+
+def test_a_second_factor_that_is_lost_is_switched_off(run: Run, database: Database) -> None:
+    run("user", "create", "ann@example.com", stdin="a long enough one\n")
+    with database.write(durable=False) as tx:
+        tx.exec_driver_sql("UPDATE users SET totp_sealed = 'x', totp_step = 1")
+
+    off = run("user", "reset-second-factor", "ANN@example.com")
+    again = run("user", "reset-second-factor", "ann@example.com")
+    nobody = run("user", "reset-second-factor", "bob@example.com")
+
+    assert (off.exit_code, again.exit_code, nobody.exit_code) == (0, 1, 1)
+    assert "off already" in again.stderr
+    assert "There is no user bob@example.com" in nobody.stderr
+    with database.read() as tx:
+        assert [user.second_factor for user in users.list_(tx)] == [False]
+    database.close()
 
 
 def test_schedules_of_an_older_tool_are_taken_over(run: Run, tmp_path: Path) -> None:

@@ -638,12 +638,24 @@ def test_a_schedule_of_a_campaign_that_is_gone_can_not_be_previewed(
 
 def test_users_are_made_and_listed_without_their_passwords(client: FlaskClient) -> None:
     made = client.post(
-        "/api/users", json={"email": "ann@example.com", "password": "long enough", "role": "editor"}
+        "/api/users",
+        json={"email": "ann@example.com", "password": "long enough now", "role": "admin"},
     )
 
     assert made.status_code == 201
-    assert made.json["role"] == "editor"
-    assert "long enough" not in client.get("/api/users").text
+    assert made.json["role"] == "admin"
+    assert "long enough now" not in client.get("/api/users").text
+
+
+@pytest.mark.parametrize("role", [{}, {"role": "viewer"}, {"role": "editor"}])
+def test_the_first_user_is_an_admin_or_nobody(client: FlaskClient, role: dict[str, str]) -> None:
+    refused = client.post(
+        "/api/users", json={"email": "a@x.io", "password": "long enough now"} | role
+    )
+
+    assert refused.status_code == 422
+    assert [e["field"] for e in refused.json["errors"]] == ["role"]
+    assert client.get("/api/users").json["items"] == []
 
 
 def an_import(house: Sendonce, *, pid: int, boot_id: str | None = None) -> Import:
@@ -660,12 +672,14 @@ def an_import(house: Sendonce, *, pid: int, boot_id: str | None = None) -> Impor
 
 
 def test_a_user_is_given_another_role_disabled_and_a_new_password(client: FlaskClient) -> None:
-    new = {"email": "ann@example.com", "password": "long enough", "role": "admin"}
+    new = {"email": "ann@example.com", "password": "long enough now", "role": "admin"}
     ann = client.post("/api/users", json=new).json
     client.post("/api/users", json=new | {"email": "bob@example.com"})
     path = f"/api/users/{ann['id']}"
 
-    changed = client.patch(path, json={"role": "viewer", "disabled": True, "password": "n" * 10})
+    changed = client.patch(
+        path, json={"role": "viewer", "disabled": True, "password": "battery staple"}
+    )
     stale = client.patch(path, json={"role": "admin"}, headers={"If-Match": '"1"'})
     short = client.patch(path, json={"password": "short"})
 
@@ -680,7 +694,7 @@ def test_a_user_is_given_another_role_disabled_and_a_new_password(client: FlaskC
 def test_the_last_admin_who_can_sign_in_stays_one(
     client: FlaskClient, change: dict[str, object]
 ) -> None:
-    new = {"email": "ann@example.com", "password": "long enough", "role": "admin"}
+    new = {"email": "ann@example.com", "password": "long enough now", "role": "admin"}
     ann = client.post("/api/users", json=new).json
     bob = client.post("/api/users", json=new | {"email": "bob@example.com"}).json
     client.patch(f"/api/users/{bob['id']}", json={"disabled": True})
@@ -697,7 +711,10 @@ def test_the_last_admin_who_can_sign_in_stays_one(
 def test_a_patch_that_changes_nothing_makes_no_new_version(client: FlaskClient, kind: str) -> None:
     an_account(client)
     a_schedule(client)
-    client.post("/api/users", json={"email": "ann@example.com", "password": "long enough"})
+    client.post(
+        "/api/users",
+        json={"email": "ann@example.com", "password": "long enough now", "role": "admin"},
+    )
     path = f"/api/{kind}/2" if kind == "accounts" else f"/api/{kind}/1"
     before = client.patch(path, json={}).json
     same = {name: before[name] for name in ("name", "timezone", "role") if name in before}

@@ -18,13 +18,25 @@ OPEN_TO_ALL = {
     "/u/<token>/undo",
     "/",
     "/login",
+    "/login/code",
+    "/join/<token>",
+    "/reset/<token>",
     "/logout",
     "/setup",
     "/static/<mark>/<path:name>",
 }
 SHOWS_TO_VIEWERS = {"/campaigns/preview"}
 """POSTs that change nothing."""
-OWN_AFFAIRS = {"/settings/profile", "/settings/profile/password", "/settings/profile/looks"}
+OWN_AFFAIRS = {
+    "/settings/profile",
+    "/settings/profile/password",
+    "/settings/profile/looks",
+    "/settings/security/second-factor",
+    "/settings/security/second-factor/off",
+    "/settings/security/recovery-codes",
+    "/settings/security/sessions/<id:session_id>/end",
+    "/settings/security/sessions/end-others",
+}
 """What everybody may change about themselves."""
 
 _PLACE = re.compile(r"<(?:(\w+):)?\w+>")

@@ -24,10 +24,11 @@ pages.blueprint.add_app_template_global(attributes, "the_looks")
 
 SECTION = "Settings"
 
-_THIS_MACHINE = ("127.0.0.1", "localhost", "::1")
+THIS_MACHINE = ("127.0.0.1", "localhost", "::1")
 
 _TABS = (
     ("Profile", "/settings/profile", Role.VIEWER),
+    ("Security", "/settings/security", Role.VIEWER),
     ("Tokens", "/settings/tokens", Role.ADMIN),
     ("Users", "/settings/users", Role.ADMIN),
     ("General", "/settings/general", Role.VIEWER),
@@ -156,7 +157,7 @@ def _time(seconds: float) -> str:
 
 
 def _public_url_warning(url: str) -> str | None:
-    if urlsplit(url).hostname in _THIS_MACHINE:
+    if urlsplit(url).hostname in THIS_MACHINE:
         return (
             f"Links in e-mails begin with {url}, which leads to this machine only: recipients can't unsubscribe."
             f" Set {PREFIX}PUBLIC_URL to an address that they reach before you send to anybody else."

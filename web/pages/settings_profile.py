@@ -11,9 +11,10 @@ from flask import Response, request
 from foundation.errors import Conflict, Invalid, SendonceError, Stale, TooMany
 from identity import passwords, tries, users
 from identity.model import Principal, Role
-from identity.passwords import SHORTEST, verify
+from identity.passwords import SHORTEST
 from scheduler.fields import is_zone, zone_names
-from web import forms, known_browsers, looks, sessions
+from web import forms, known_browsers, looks, proven, sessions
+from web.api.users import UserChanges, change, note_making
 from web.current import the_caller, the_house
 from web.forms import Filled
 from web.page import Pages, go, show
@@ -66,6 +67,7 @@ def become_first_user() -> Response:
             user = users.create_first(
                 tx, forms.text("email"), forms.text("password"), house.clock.now()
             )
+            note_making(tx, user)
             sessions.begin(tx, user, house.clock.unchecked())
     except (Invalid, Conflict) as error:
         return _refused(error, _LABELS_OF_THE_FIRST, "password")
@@ -77,22 +79,14 @@ def become_first_user() -> Response:
 def change_password() -> Response:
     """Give oneself another password: every other session ends, this one goes on with a new secret."""
     house = the_house()
-    session = sessions.current()
-    if session is None or session.user_id is None:
-        raise Conflict("Only a user has a password. Nothing was changed.")
-    who = tries.of_user(house.key, session.user_id)
+    user = proven.the_user()
     try:
-        passwords.check(forms.text("password"))
-        with house.database.write(durable=False) as tx:
-            tries.begin(tx, who, house.clock.unchecked())
-        with house.database.read() as tx:
-            user, password_hash = users.find_to_sign_in(tx, users.get(tx, session.user_id).email)
-        if user is None or not verify(password_hash, forms.text("current")):
-            raise Invalid.field("current", "is not the password that you have now")
+        passwords.check(forms.text("password"), email=user.email)
+        who = proven.password_of(user)
         with house.database.write(durable=True) as tx:
             tries.forget(tx, who)
-            changes = {"password": forms.text("password")}
-            changed = users.change(tx, user.id, changes, expected_version=user.version)
+            body = forms.checked(UserChanges, {"password": forms.text("password")})
+            changed = change(tx, user.id, body, expected_version=user.version)
             sessions.begin(tx, changed, house.clock.unchecked())
     except (Invalid, Stale, TooMany) as error:
         return _refused(error, _LABELS, "current", "password")

@@ -8,13 +8,16 @@ from typing import Any
 from flask import Response, request
 
 from foundation.errors import Conflict, Invalid, SendonceError, Stale
+from identity import one_time_links, users
 from identity import sessions as kept_sessions
-from identity import users
 from identity.model import Role, User
+from identity.one_time_links import Link
 from identity.passwords import SHORTEST
 from web import forms, sessions
-from web.api.users import NewUser, UserChanges
+from web.api import users as deeds
+from web.api.users import NewUser, UserChanges, end_second_factor
 from web.current import the_caller, the_house
+from web.first_user import FIRST_YOU, comes_first
 from web.forms import Filled
 from web.page import Pages, go, show
 from web.pages.settings import ROLES, SECTION, tabs
@@ -27,10 +30,6 @@ PAGE = 50
 HERE = "/settings/users"
 
 _LABELS = {"email": "E-mail", "role": "Role", "password": "Password", "disabled": "Sign-in"}
-_FIRST_YOU = (
-    "Give yourself an e-mail and a password first: adding somebody else would end your session, and nobody would be"
-    " admin. Nobody was added."
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,10 +43,11 @@ class UserRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UsersPage:
-    """The list."""
+    """The list, and the invitations that are open."""
 
     tabs: Sequence[dict[str, object]]
     rows: Sequence[UserRow]
+    invitations: Sequence[Link]
     first: str | None
     next: str | None
 
@@ -81,7 +81,9 @@ def list_users() -> Response:
     query = forms.checked(Page, request.args.to_dict())
     with house.database.read() as tx:
         found = users.list_(tx, after=query.key, limit=PAGE + 1)
-        seen = kept_sessions.last_seen(tx, [user.id for user in found], house.clock.unchecked())
+        now = house.clock.unchecked()
+        seen = kept_sessions.last_seen(tx, [user.id for user in found], now)
+        invitations = one_time_links.invitations(tx, now=now)
     cursor = next_cursor(found, limit=PAGE, key=lambda user: user.id)
     page = UsersPage(
         tabs=tabs("Users"),
@@ -89,6 +91,7 @@ def list_users() -> Response:
             UserRow(user=user, seen_at=seen.get(user.id), is_me=_is_me(user.id))
             for user in found[:PAGE]
         ],
+        invitations=invitations,
         first=HERE if query.cursor else None,
         next=f"{HERE}?cursor={cursor}" if cursor else None,
     )
@@ -98,22 +101,23 @@ def list_users() -> Response:
 @pages.get("/settings/users/new", role=Role.ADMIN)
 def new() -> Response:
     """Show the form for a new user; who came by the link of the first start becomes one first."""
-    if _would_shut_out():
-        return go("/settings/profile", say=_FIRST_YOU)
+    if comes_first():
+        return go("/settings/profile", say=FIRST_YOU)
     return _show_new(Filled(values={"role": Role.EDITOR}))
 
 
 @pages.post("/settings/users/new", role=Role.ADMIN)
 def create() -> Response:
     """Make a user."""
-    if _would_shut_out():
-        raise Conflict(_FIRST_YOU)
+    if comes_first():
+        raise Conflict(FIRST_YOU)
     house = the_house()
     given = {name: forms.text(name) for name in ("email", "password", "role")}
     try:
         body = forms.checked(NewUser, given)
         with house.database.write(durable=True) as tx:
             user = users.create(tx, body.email, body.password, body.role, house.clock.now())
+            deeds.note_making(tx, user)
     except (Invalid, Conflict) as error:
         status = 422 if isinstance(error, Invalid) else 409
         return _show_new(as_typed(error, _LABELS, "password"), status=status)
@@ -163,12 +167,20 @@ def change_access(user_id: int) -> Response:
     return go("/login" if is_lost else f"{HERE}#u{user_id}", say=f"{changed.email} {can}.")
 
 
+@pages.post("/settings/users/<id:user_id>/second-factor", role=Role.ADMIN)
+def take_second_factor_away(user_id: int) -> Response:
+    """Take another user's second factor away, whose phone is lost: the password alone lets them in then."""
+    with the_house().database.write(durable=True) as tx:
+        user = end_second_factor(tx, user_id)
+    return go(f"{HERE}/{user_id}", say=f"{user.email} signs in with the password alone now.")
+
+
 def _change(user_id: int, given: Mapping[str, Any]) -> User:
     house = the_house()
     body = forms.checked(UserChanges, given)
     with house.database.write(durable=True) as tx:
         before = users.get(tx, user_id)
-        changed = users.change(tx, user_id, body.changes(), expected_version=forms.version())
+        changed = deeds.change(tx, user_id, body, expected_version=forms.version())
         if _is_me(user_id) and changed.version != before.version:
             # A change ends the sessions that began before it; who makes it is not to be thrown out by it.
             if changed.disabled:
@@ -176,12 +188,6 @@ def _change(user_id: int, given: Mapping[str, Any]) -> User:
             else:
                 sessions.begin(tx, changed, house.clock.unchecked())
     return changed
-
-
-def _would_shut_out() -> bool:
-    # With the first user the link of the first start ends, and with it the session that it began.
-    session = sessions.current()
-    return session is not None and session.user_id is None
 
 
 def _is_me(user_id: int) -> bool:

@@ -1,4 +1,4 @@
-"""/setup, /login and /logout: how a browser gets in, and out again."""
+"""/setup, /login and /logout: how a browser gets in, and out again. Who has a second factor goes on to /login/code."""
 
 import os
 
@@ -7,20 +7,23 @@ from flask import Response, request
 from foundation.errors import TooMany
 from foundation.log import log_for
 from identity import first_link, tries, users
-from identity.model import User
+from identity.model import Principal, Role, User
 from identity.passwords import verify
 from storage.aliveness import boot_id, process_lives
-from web import forms, known_browsers, sessions
+from storage.database import Tx
+from web import audited, forms, half_way, known_browsers, sessions
 from web.current import the_house
 from web.page import Pages, go, is_ours, show
 
 pages = Pages("sign-in")
+pages.blueprint.add_app_template_filter(tries.in_words, "wait")
 
 log = log_for(__name__)
 
 HOME = "/automation"
 
 _WRONG = "There is no user with this e-mail and password. Check both, or ask an admin for a new password."
+_FIRST_LINK = "The link of the first start"
 _LOOKS_AHEAD = ("Sec-Purpose", "Purpose", "X-Purpose", "X-Moz")
 """Headers of a browser that loads a page before anybody wants it."""
 
@@ -39,6 +42,8 @@ def set_up() -> Response:
         is_good = first_link.use(tx, secret, boot_id=boot_id(), alive=process_lives)
         if is_good:
             sessions.begin(tx, None, house.clock.unchecked())
+            first = Principal(name="first start", role=Role.ADMIN)
+            audited.note_as(tx, first, "sign in", "installation:first start", label=_FIRST_LINK)
     if not is_good:
         return show("setup.html", status=404)
     log.info("signed in with the link of the first start", pid=os.getpid())
@@ -73,20 +78,38 @@ def sign_in() -> Response:
     if not verify(password_hash, forms.text("password")) or user is None:
         log.warning("sign-in refused")
         return _ask(_typed(forms.Mistake(field="", label=None, message=_WRONG)), status=401)
+    now, where = house.clock.unchecked(), _next()
     with house.database.write(durable=True) as tx:
         tries.forget(tx, who)
-        sessions.begin(tx, user, house.clock.unchecked())
+        if user.second_factor:
+            sessions.end(tx)
+            half_way.begin(user, where, now)
+        else:
+            sessions.begin(tx, user, now)
+            note_sign_in(tx, user)
+    if user.second_factor:
+        return go("/login/code")
     log.info("signed in", user_id=user.id)
-    return known_browsers.remember(go(_next()), user.id)
+    return known_browsers.remember(go(where), user.id)
 
 
 @pages.post("/logout", role=None)
 def sign_out() -> Response:
     """End this browser's session."""
     sessions.refuse_forged()
+    found = sessions.current()
     with the_house().database.write(durable=True) as tx:
         sessions.end(tx)
+        if found is not None:
+            who = found.principal
+            audited.note_as(tx, who, "sign out", who.name, label=who.label or who.name)
     return go("/login", say="You are signed out.")
+
+
+def note_sign_in(tx: Tx, user: User) -> None:
+    """Note that somebody is let in: no guard has yet."""
+    who = Principal(name=f"user:{user.id}", role=user.role, label=user.email)
+    audited.note_as(tx, who, "sign in", who.name, label=user.email)
 
 
 def _who_tries(user: User | None, email: str) -> tries.Subject:

@@ -97,7 +97,7 @@ def test_mistakes_of_the_first_user_make_nobody(house: Sendonce, first: BrowserC
 
     assert (answer.status_code, short.status_code) == (422, 422)
     assert 'id="email-error"' in answer.text
-    assert "at least 10 characters" in short.text
+    assert "at least 12 characters" in short.text
     assert 'value="ann@example.com"' in short.text
     assert 'value="short"' not in answer.text + short.text
     assert every_user(house) == []
@@ -157,7 +157,7 @@ def test_a_password_is_changed_only_by_who_knows_it(house: Sendonce) -> None:
 
     assert (wrong.status_code, short.status_code) == (422, 422)
     assert 'id="current-error"' in wrong.text
-    assert "at least 10 characters" in short.text
+    assert "at least 12 characters" in short.text
     for typed in ("a guess of mine", NEW_PASSWORD, PASSWORD):
         assert typed not in wrong.text + short.text
     assert may_sign_in(house, "viewer@example.com", PASSWORD)
@@ -345,7 +345,7 @@ def test_a_user_s_mistakes_stand_in_the_form_without_the_password(
     assert (wrong.status_code, taken.status_code, twice.status_code) == (422, 422, 409)
     for field in ("email", "password", "role"):
         assert f'id="{field}-error"' in wrong.text
-    assert "at least 10 characters" in wrong.text
+    assert "at least 12 characters" in wrong.text
     assert "There is a user" in twice.text
     assert ANN["password"] not in taken.text + twice.text
     assert len(every_user(house)) == 1
@@ -356,7 +356,7 @@ def test_the_api_says_of_a_short_password_what_the_page_says(client: FlaskClient
 
     assert answer.status_code == 422
     assert [e["message"] for e in answer.json["errors"]] == [
-        "is too short; use at least 10 characters"
+        "is too short; use at least 12 characters"
     ]
 
 
