@@ -8,7 +8,7 @@ from flask.testing import FlaskClient
 
 from campaigns.render import compile_content
 from foundation.errors import Invalid
-from tests.campaigns.builders import a_snapshot
+from tests.campaigns.builders import a_snapshot, html_of
 from tests.house import a_house, app_of, bearer
 from tests.web.given import a_campaign
 
@@ -108,6 +108,9 @@ BOMBS = {
     "a huge width": "{{ '%999999999s' % name }}",
     "a huge repeat": "{{ 'a' * 10 ** 12 }}",
     "nested loops": TWICE + "x" + END,
+    "lists that each cost little": "{% for i in range(100) %}{% for j in range(60) %}"
+    "{% if range(1000) %}{% endif %}"
+    "{% endfor %}{% endfor %}",
 }
 
 
@@ -139,6 +142,20 @@ def test_no_template_reads_the_server(client: FlaskClient, source: str) -> None:
 
     assert answer.status_code in (200, 422)
     assert [word for word in BETRAYING if word in answer.text] == []
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "{% set s = slot %}{{ s.tzinfo }}{{ s.utcoffset }}{{ s.max }}",
+        "{% for x in [1] %}{{ loop._iterable }}{{ loop._recurse }}{{ loop._undefined }}{% endfor %}",
+        "{% macro m() %}{% endmacro %}{{ m.arguments }}{{ m.environment }}{{ m._func }}",
+        "{% set n = namespace(a=1) %}{{ n._attrs }}",
+        "{% set x = 5 %}{{ x.real }}{{ x.numerator }}",
+    ],
+)
+def test_what_python_would_look_up_is_not_there(source: str) -> None:
+    assert html_of(source) == ""
 
 
 @pytest.mark.parametrize("source", BOMBS.values(), ids=BOMBS)
