@@ -1,13 +1,20 @@
 """What a person should see before a campaign is sent: things that are allowed, and often a mistake."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from html.parser import HTMLParser
 
-from campaigns.model import Caution, Content, Snapshot
+from campaigns.model import Caution, Content, FrozenFile, Snapshot
+from mail.attached import encoded_size_bytes
 
 LONG_SUBJECT = 78
 CLIPPED_BYTES = 102 * 1024
+HEAVY_BYTES = 10 * 1024 * 1024
+"""What many mail servers take at most."""
+
+_MEGABYTE = 1024 * 1024
+_HEADERS_BYTES = 1000
+_HEADERS_OF_A_FILE_BYTES = 250
 
 _BRACES = re.compile(r"\{\{|\}\}|\{%|%\}")
 _LOCAL = re.compile(
@@ -43,8 +50,19 @@ def review(snapshot: Snapshot, content: Content, *, ours: str | None = None) -> 
             *_of_subject(content.subject),
             *_of_body(snapshot, content),
             *_of_html(content.html or "", found),
+            *_of_weight(mail_size_bytes(content, snapshot.attachments)),
         )
     ]
+
+
+def mail_size_bytes(content: Content, attachments: Sequence[FrozenFile]) -> int:
+    """Return about how large the mail is on its way, where attached files take a third more."""
+    texts = (content.text, content.html or "")
+    return (
+        _HEADERS_BYTES
+        + sum(len(text.encode(errors="replace")) for text in texts)
+        + sum(_HEADERS_OF_A_FILE_BYTES + encoded_size_bytes(file.size) for file in attachments)
+    )
 
 
 def _of_subject(subject: str) -> Iterator[tuple[str, str]]:
@@ -73,6 +91,15 @@ def _of_body(snapshot: Snapshot, content: Content) -> Iterator[tuple[str, str]]:
         yield (
             "braces",
             "There is {{ or {% in what the recipient would read. Check the spelling of that placeholder.",
+        )
+
+
+def _of_weight(size_bytes: int) -> Iterator[tuple[str, str]]:
+    if size_bytes > HEAVY_BYTES:
+        yield (
+            "heavy",
+            f"The whole mail has about {size_bytes / _MEGABYTE:.1f} MB (attached files take a third more in it); many"
+            f" servers take at most {HEAVY_BYTES // _MEGABYTE} MB. Offer what is large as a link.",
         )
 
 

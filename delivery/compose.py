@@ -96,6 +96,7 @@ def make_message(
     message_id: str,
     now: datetime,
     headers: tuple[tuple[str, str], ...],
+    before_subject: str = "",
 ) -> Message:
     """Return the content rendered for one recipient, as the account sends it. Raises RenderError."""
     rendered = content.compiled.render(recipient, content.slot, unsubscribe_url)
@@ -106,7 +107,7 @@ def make_message(
             to_email=recipient.email,
             to_name=recipient.name,
             reply_to=content.snapshot.reply_to or account.reply_to,
-            subject=rendered.subject,
+            subject=before_subject + rendered.subject,
             text=rendered.text,
             html=rendered.html,
             date=now,

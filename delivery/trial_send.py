@@ -26,6 +26,7 @@ from mail.transport import Transport
 from storage.database import Database, Tx
 from storage.sealed import SecretKey
 
+_BEFORE_SUBJECT = "[Test] "
 # A person waits for all of it.
 _PATIENCE_SECONDS = 60.0
 
@@ -111,6 +112,7 @@ def _message(
             message_id=f"<test.{secrets.token_hex(10)}@{domain_of(account.from_email)}>",
             now=now,
             headers=(),
+            before_subject=_BEFORE_SUBJECT,
         )
     except RenderError as error:
         raise Invalid.field(error.field, error.message) from None

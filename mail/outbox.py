@@ -48,12 +48,22 @@ class OutboxItem:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AttachedFile:
+    """A file that a received message carries, as the message calls it; size is of the file itself, in bytes."""
+
+    name: str
+    content_type: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OutboxMessage(OutboxItem):
     """A received message whole. text and html are decoded, with LF line ends; raw is the file."""
 
     headers: tuple[tuple[str, str], ...]
     text: str | None
     html: str | None
+    attachments: tuple[AttachedFile, ...]
     raw: str
 
 
@@ -84,8 +94,23 @@ def read_outbox(outbox: Path, id: int) -> OutboxMessage:
         headers=tuple((name, decoded(value)) for name, value in message.raw_items()),
         text=_body(message, "text/plain"),
         html=_body(message, "text/html"),
+        attachments=tuple(
+            AttachedFile(
+                name=_file_name(part),
+                content_type=part.get_content_type(),
+                size=len(_bytes_of(part)),
+            )
+            for part in _attached(message)
+        ),
         raw=data.decode("utf-8", "replace"),
     )
+
+
+def read_attachment(outbox: Path, id: int, number: int) -> tuple[str, bytes]:
+    """Return the name and the content of one of a message's files, the first being 1. Raises NotFound."""
+    for part in islice(_attached(_parsed(_read(outbox, id))), number - 1, number):
+        return _file_name(part), _bytes_of(part)
+    raise NotFound("This message has no such file. Look at the message for those that it has")
 
 
 def read_items(outbox: Path, ids: Iterable[int]) -> Iterator[OutboxItem]:
@@ -221,6 +246,23 @@ def _body(message: _Message, content_type: str) -> str | None:
             if isinstance(content, bytes):
                 return _text(content, part.get_content_charset("utf-8"))
     return None
+
+
+def _attached(message: _Message) -> "Iterator[_Message]":
+    return (part for part in message.walk() if part.get_content_disposition() == "attachment")
+
+
+def _bytes_of(part: _Message) -> bytes:
+    content = part.get_payload(decode=True)
+    return content if isinstance(content, bytes) else b""  # a message in the message
+
+
+def _file_name(part: _Message) -> str:
+    name = part.get_filename() or ""
+    # As the bytes had it, or decoded by the parser where RFC 2231 was followed.
+    is_raw = all(c < "\x80" or "\udc80" <= c <= "\udcff" for c in name)
+    name = decoded(name) if is_raw else name.encode("utf-8", "replace").decode()
+    return name or "without a name"
 
 
 def _text(content: bytes, charset: str) -> str:

@@ -18,7 +18,7 @@ from audience import suppressions
 from audience.model import Recipient
 from campaigns.model import Content, Snapshot
 from campaigns.render import Compiled, RecipientView, RenderError, compile_content
-from campaigns.review import review, shows_bare_name
+from campaigns.review import mail_size_bytes, review, shows_bare_name
 from foundation.errors import FieldError, Invalid
 from storage.database import Tx
 from web.shown import many, number, viewers_zone
@@ -50,7 +50,8 @@ _FIELDS_AFTER = (
 class Look:
     """One recipient's mail and what is to be said about it.
 
-    content is None where a template has a mistake; problems then name the field. readers: whose mail may be looked at.
+    content is None where a template has a mistake; problems then name the field. size: about so many bytes it would
+    have on its way, with what is attached. readers: whose mail may be looked at.
     fields: what a template may say, and what that is.
     """
 
@@ -59,6 +60,8 @@ class Look:
     fields: Sequence[tuple[str, str]]
     sender: str | None
     content: Content | None
+    attached: int
+    size: int | None
     problems: Sequence[FieldError]
     hints: Sequence[str]
     summary: str
@@ -84,6 +87,8 @@ def look_at(house: Sendonce, snapshot: Snapshot, reader: str | None) -> Look:
         fields=[*_FIELDS, *_attributes(people[:MOST_READERS]), *_FIELDS_AFTER],
         sender=_from(snapshot, senders),
         content=content,
+        attached=len(snapshot.attachments),
+        size=mail_size_bytes(content, snapshot.attachments) if content else None,
         problems=problems,
         hints=hints,
         summary=_summary(len(problems), len(hints)),

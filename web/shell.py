@@ -106,7 +106,9 @@ def the_shell() -> Shell:
         may_edit=principal is not None and may(principal, Role.EDITOR),
         may_admin=principal is not None and may(principal, Role.ADMIN),
         is_signed_in=sessions.current() is not None,
-        sections=tuple(one for one in SECTIONS if principal is not None and may(principal, one.role)),
+        sections=tuple(
+            one for one in SECTIONS if principal is not None and may(principal, one.role)
+        ),
         heartbeat=heartbeat,
         percent=percent,
         banners=banners[:MOST_BANNERS],

@@ -87,7 +87,10 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_audit_head")),
     )
     # There from the start: where it is missing, somebody took it out.
-    op.execute(f"INSERT INTO audit_head (id, entries, seal) VALUES (1, 0, '{'0' * 64}')")
+    op.bulk_insert(
+        sa.table("audit_head", sa.column("id"), sa.column("entries"), sa.column("seal")),
+        [{"id": 1, "entries": 0, "seal": "0" * 64}],
+    )
     op.create_table(
         "attached_files",
         sa.Column("sha256", sa.String(length=64), nullable=False),

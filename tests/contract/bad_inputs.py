@@ -32,7 +32,7 @@ CUSTOM: Json = SCHEDULE | {"schedule_type": "custom", "repeat_interval": 60}
 RULE: Json = SCHEDULE | {"schedule_type": "rrule", "rrule": "FREQ=DAILY"}
 ONCE: Json = SCHEDULE | {"schedule_type": "once"}
 TOKEN: Json = {"name": "t"}
-USER: Json = {"email": "u@example.com", "password": "long enough"}
+USER: Json = {"email": "u@example.com", "password": "long enough now"}
 SUPPRESSION: Json = {"email": "s@example.com"}
 DECISION: Json = {"action": "resend", "emails": "all"}
 
@@ -343,6 +343,18 @@ _import("an audience that is not there", None, _FILE, status=404)
 BAD_INPUTS[-1] = BadInput(
     **{**BAD_INPUTS[-1].__dict__, "path": "/api/audiences/99/import", "status": 404}
 )
+
+
+def _attach(why: str, *parts: tuple[str, str, bytes]) -> None:
+    path = "/api/campaigns/1/attachments"
+    body = _form(*parts)
+    _add(why, "POST", path, status=422, field="file", body=body, content_type=_FORM)
+
+
+_attach("nothing to attach")
+_attach("a text to attach", ("file", 'name="file"', b"hello"))
+_attach("an empty file to attach", ("file", 'name="file"; filename="a.pdf"', b""))
+_attach("a program to attach", ("file", 'name="file"; filename="a.exe"', b"MZ\x90\x00"))
 
 # -- campaigns -------------------------------------------------------------------------------------------------------
 
@@ -691,6 +703,18 @@ _fields(
         ("disabled", "as a text", "true"),
         ("disabled", "null", None),
         ("email", "given", "bob@example.com"),
+    ],
+)
+
+_fields(
+    "POST",
+    "/api/invitations",
+    {"email": "ann@example.com", "role": "viewer"},
+    [
+        *_address("email"),
+        ("role", "unknown", "owner"),
+        ("role", "null", None),
+        ("link", "given", "https://example.com/join/mine"),
     ],
 )
 

@@ -57,7 +57,7 @@ def test_a_recipient_of_the_campaign_gets_what_they_would_get(tmp_path: Path) ->
 
         assert (result.ok, result.smtp_code, result.smtp_reply) == (True, 250, "queued")
         mail = message_from_bytes(server.messages[0].content, policy=policy.default)
-        assert mail["Subject"] == "Hello ann"
+        assert mail["Subject"] == "[Test] Hello ann"
         assert mail.get_payload(decode=True).decode().split() == [  # type: ignore[union-attr]
             "Köln",
             "https://news.example.com/u/test",

@@ -1,5 +1,6 @@
 import smtplib
 from datetime import UTC, datetime, timedelta
+from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from foundation.errors import NotFound
 from mail.message import Parts, build
-from mail.outbox import OutboxItem, list_outbox, read_outbox
+from mail.outbox import OutboxItem, list_outbox, read_attachment, read_outbox
 from mail.sandbox import Maildir, SandboxServer
 from tests.fake_clock import FakeClock
 
@@ -222,6 +223,8 @@ PIECES = [
     b"text/plain; charset=", b"utf-8", b"utf-16", b"punycode", b"idna", b"hex", b'"a\x00b"', b"*0=",
     b"Content-Transfer-Encoding: ", b"base64", b"quoted-printable", b"7bit",
     b"X-Sendonce-Run: 1", b"Content-Disposition: inline",
+    b"Content-Disposition: attachment; ", b"filename=", b"; filename*=", b"; filename*0*=", b"; filename*1=",
+    b"utf-8''%C3%A9", b"no-such''%ff",
 ]  # fmt: skip
 damage = st.binary(max_size=300) | st.lists(st.sampled_from(PIECES), max_size=40).map(b"".join)
 
@@ -236,6 +239,8 @@ damage = st.binary(max_size=300) | st.lists(st.sampled_from(PIECES), max_size=40
 @example(b"Content-Type: text/plain; charset=hex\r\n\r\nff")
 @example(b"Content-Type: text/plain\r\nContent-Transfer-Encoding: base64\r\n\r\n=A=")
 @example(b"Content-Type: multipart/mixed\r\n\r\n--\r\n")
+@example(b"Content-Disposition: attachment; filename*=no-such''%ff\r\n\r\n")
+@example(b"Content-Disposition: attachment; filename=\xff\xc3\xa9\r\n\r\n")
 @example(
     b"Content-Type: multipart/mixed; boundary=b\r\nContent-Transfer-Encoding: base64\r\n\r\n--b"
 )
@@ -247,6 +252,25 @@ def test_a_damaged_message_is_shown_as_far_as_it_goes(tmp_path: Path, content: b
     message = read_outbox(tmp_path, kept)
     assert message.rcpt_to == ("c@d.de",)
     assert message.raw.endswith(content.decode("utf-8", "replace"))
+
+
+def test_attached_files_are_told_and_given_out(tmp_path: Path) -> None:
+    message = EmailMessage()
+    message.set_content("Hello")
+    message.add_attachment(b"%PDF", maintype="application", subtype="pdf", filename="Übersicht.pdf")
+    message.add_attachment(b"x", maintype="text", subtype="csv", filename="plan.csv")
+
+    kept = keep_raw(tmp_path, message.as_bytes())
+
+    found = read_outbox(tmp_path, kept)
+    assert found.text == "Hello\n"
+    assert [(one.name, one.content_type, one.size) for one in found.attachments] == [
+        ("Übersicht.pdf", "application/pdf", 4),
+        ("plan.csv", "text/csv", 1),
+    ]
+    assert read_attachment(tmp_path, kept, 1) == ("Übersicht.pdf", b"%PDF")
+    with pytest.raises(NotFound, match="no such file"):
+        read_attachment(tmp_path, kept, 3)
 
 
 def test_parts_within_parts_without_end_are_shown_raw(tmp_path: Path) -> None:

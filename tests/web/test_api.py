@@ -343,7 +343,7 @@ def test_a_test_send_reaches_its_addresses_and_leaves_the_ledger_alone(
         ("me@example.com", True, 250),
     ]
     subjects = {item["subject"] for item in client.get("/api/outbox").json["items"]}
-    assert subjects == {"Hello Ann", "Hello"}
+    assert subjects == {"[Test] Hello Ann", "[Test] Hello"}
     assert client.get("/api/runs").json["items"] == []
 
 

@@ -1,3 +1,4 @@
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -29,7 +30,7 @@ def test_every_call_is_described(house: Sendonce, client: FlaskClient) -> None:
         for method in item
     }
     routes = {
-        (method, rule.rule.replace("<id:id>", "{id}").replace("<path:email>", "{email}"))
+        (method, re.sub(r"<\w+:(\w+)>", r"{\1}", rule.rule))
         for rule in app_of(house).url_map.iter_rules()
         for method in rule.methods or ()
         if rule.rule.startswith("/api/") and method not in ("HEAD", "OPTIONS")

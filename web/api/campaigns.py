@@ -12,7 +12,7 @@ from audience import store as audiences
 from campaigns import store
 from campaigns.model import Campaign, Content, InDoubtRule, Snapshot
 from campaigns.render import RecipientView, RenderError, compile_content
-from campaigns.review import review
+from campaigns.review import mail_size_bytes, review
 from campaigns.store import CampaignFields
 from delivery.trial_send import TrialResult, send_test
 from foundation.errors import FieldError, Invalid
@@ -76,6 +76,16 @@ class CampaignChanges(Body):
     in_doubt: InDoubtRule = NOT_GIVEN
 
 
+class AttachmentAnswer(Answer):
+    """A file that goes along. content_type is as it stands in the mail, size is in bytes."""
+
+    id: Id
+    name: str
+    content_type: str
+    size: int
+    sha256: str
+
+
 class CampaignAnswer(Answer):
     """A campaign."""
 
@@ -90,6 +100,7 @@ class CampaignAnswer(Answer):
     from_name: str | None
     reply_to: str | None
     in_doubt: InDoubtRule
+    attachments: list[AttachmentAnswer]
     created_at: Instant
     updated_at: Instant
 
@@ -120,6 +131,9 @@ class PreviewAnswer(Answer):
     subject: str
     html: str | None
     text: str
+    size: int = Field(
+        description="Bytes of the mail, about: attached files take a third more in it"
+    )
     warnings: list[WarningAnswer]
 
 
@@ -208,6 +222,7 @@ def duplicate_campaign(path: ById) -> CampaignAnswer:
 
 
 @resource.post("/api/campaigns/<id:id>/preview", PreviewAnswer, role=Role.VIEWER)
+@audited.leaves_no_trace
 def preview_campaign(path: ById, body: Preview) -> PreviewAnswer:
     """Show what one recipient would read, and what a person should see before this is sent."""
     house = the_house()
@@ -356,7 +371,11 @@ def _preview(snapshot: Snapshot, content: Content, lacking: tuple[str, ...]) -> 
         for name in lacking
     ]
     return PreviewAnswer(
-        subject=content.subject, html=content.html, text=content.text, warnings=warnings
+        subject=content.subject,
+        html=content.html,
+        text=content.text,
+        size=mail_size_bytes(content, snapshot.attachments),
+        warnings=warnings,
     )
 
 

@@ -22,12 +22,21 @@ class OutboxItemAnswer(Answer):
     run_id: int | None
 
 
+class AttachedFileAnswer(Answer):
+    """A file that it carries. size is of the file itself, in bytes."""
+
+    name: str
+    content_type: str
+    size: int
+
+
 class OutboxMessageAnswer(OutboxItemAnswer):
     """A mail that the sandbox received, whole."""
 
     headers: list[tuple[str, str]]
     text: str | None
     html: str | None
+    attachments: list[AttachedFileAnswer]
     raw: str
 
 

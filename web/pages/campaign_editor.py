@@ -1,7 +1,7 @@
 """/campaigns/new and /campaigns/{id}: one form for what is said, to whom and through what, beside its preview."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from flask import Response, request
@@ -10,10 +10,10 @@ from accounts import store as accounts
 from accounts.model import Account, Kind, State
 from audience import store as audiences
 from audience.model import Audience
-from campaigns import store
+from campaigns import files, store
 from campaigns.model import Campaign, InDoubtRule, Snapshot
 from campaigns.store import CampaignFields
-from foundation.errors import FieldError, Invalid, Stale
+from foundation.errors import FieldError, Invalid, SendonceError, Stale
 from identity.model import Role
 from scheduler.model import Schedule
 from web import forms
@@ -46,8 +46,10 @@ _LABELS = {
     "from_name": "Sender's name",
     "reply_to": "Replies go to",
     "in_doubt": "If a delivery is in doubt",
+    "file": "Attachments",
 }
 _LISTS = ("audience_ids", "account_ids")
+_TEXTS = ("name", "subject", "html", "text", "from_name", "reply_to")
 _CHOOSE = {
     "audience_ids": "choose at least one: it says whom this goes to",
     "account_ids": "choose at least one: it sends this",
@@ -64,6 +66,14 @@ _FIRST_HTML = """\
 
 <p><small>You get this because you are on our list. <a href="{{ unsubscribe_url }}">Unsubscribe</a></small></p>
 """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """A field in which what was typed is not what somebody else has saved. saved: that text, if it is one."""
+
+    label: str
+    saved: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +95,7 @@ class EditorPage:
     schedules: int
     runs: int
     newer: Campaign | None
-    differs: Sequence[str]
+    differs: Sequence[Difference]
 
 
 @pages.get("/campaigns/new", role=Role.EDITOR)
@@ -101,7 +111,7 @@ def new() -> Response:
         "account_ids": [senders[0].id] if len(senders) == 1 else [],
         "in_doubt": InDoubtRule.HOLD,
     }
-    return _show(Filled(values=values), _draft_of(values))
+    return show_editor(Filled(values=values), _draft_of(values))
 
 
 @pages.post("/campaigns/new")
@@ -115,7 +125,7 @@ def create() -> Response:
             made = store.create(tx, fields_of(body), house.clock.now())
             note_making(tx, made)
     except Invalid as error:
-        return _show(_as_typed(error), draft(), status=422)
+        return show_editor(as_typed(error), draft(), status=422)
     return go(f"/campaigns/{made.id}", say=f"{made.name} is saved. Nothing sends it yet.")
 
 
@@ -144,13 +154,13 @@ def change(campaign_id: int) -> Response:
             )
             note_changing(tx, old, saved)
     except Invalid as error:
-        return _show(_as_typed(error), draft(), campaign=_saved(campaign_id), status=422)
+        return show_editor(as_typed(error), draft(), campaign=_saved(campaign_id), status=422)
     except Stale as error:
         saved = _saved(campaign_id)
         differs = _differences(fields_of(body), saved)
         if differs:
-            return _show(
-                _as_typed(error), draft(), campaign=saved, newer=saved, differs=differs, status=412
+            return show_editor(
+                as_typed(error), draft(), campaign=saved, newer=saved, differs=differs, status=412
             )
         nothing_to_note()  # it is saved as it was typed
     if FRAGMENT in request.headers:
@@ -192,16 +202,30 @@ def _given() -> NewCampaign:
         ) from None
 
 
-def _as_typed(error: Invalid | Stale) -> Filled:
+def typed() -> Filled:
+    """Return the form as it was typed, with nothing to complain about."""
+    values: dict[str, Any] = {name: request.form.get(name) for name in request.form}
+    return Filled(values=values | {name: request.form.getlist(name) for name in _LISTS})
+
+
+def as_typed(error: SendonceError) -> Filled:
+    """Return the form as it was typed, with what is wrong with it."""
     form = forms.as_typed(error, _LABELS, _LISTS)
     # What a stale save means is said in full beside the form.
-    return form if isinstance(error, Invalid) else Filled(values=form.values, key=form.key)
+    return Filled(values=form.values, key=form.key) if isinstance(error, Stale) else form
 
 
-def _differences(typed: CampaignFields, saved: Campaign) -> list[str]:
-    """Return the fields, as the page calls them, in which what was typed is not what is saved."""
-    kept = store.check(typed)
-    return [label for name, label in _LABELS.items() if getattr(kept, name) != getattr(saved, name)]
+def _differences(given: CampaignFields, saved: Campaign) -> list[Difference]:
+    """Return in what that which was typed is not what is saved."""
+    kept = store.check(given)
+    return [
+        Difference(
+            label=_LABELS[name],
+            saved=str(getattr(saved, name) or "") if name in _TEXTS else None,
+        )
+        for name in NewCampaign.model_fields
+        if getattr(kept, name) != getattr(saved, name)
+    ]
 
 
 def _values_of(campaign: Campaign) -> dict[str, Any]:
@@ -235,18 +259,20 @@ def _draft_of(values: dict[str, Any]) -> Snapshot:
 
 def _show_saved(campaign: Campaign) -> Response:
     values = _values_of(campaign)
-    return _show(Filled(values=values), _draft_of(values), campaign=campaign)
+    content = replace(_draft_of(values), attachments=files.frozen(campaign.attachments))
+    return show_editor(Filled(values=values), content, campaign=campaign)
 
 
-def _show(
+def show_editor(
     form: Filled,
     content: Snapshot,
     *,
     campaign: Campaign | None = None,
     newer: Campaign | None = None,
-    differs: Sequence[str] = (),
+    differs: Sequence[Difference] = (),
     status: int = 200,
 ) -> Response:
+    """Show the form, and beside it what the content would be. campaign None: it is a new one."""
     lists, senders = _choices()
     used = _used(campaign)
     page = EditorPage(

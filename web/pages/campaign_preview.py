@@ -4,12 +4,14 @@ from collections.abc import Sequence
 
 from flask import Response, render_template, request
 
-from campaigns.model import InDoubtRule, Snapshot
+from campaigns import files
+from campaigns.model import FrozenFile, InDoubtRule, Snapshot
 from foundation.errors import FieldError
 from identity.model import Role
 from web import forms
 from web.campaign_look import look_at
 from web.current import the_house
+from web.fields import GREATEST_ID
 from web.mail_frame import framed, framed_text
 from web.page import FRAGMENT, Pages, show
 
@@ -50,7 +52,17 @@ def draft() -> Snapshot:
         from_name=forms.text_or_none("from_name"),
         reply_to=forms.text_or_none("reply_to"),
         in_doubt=InDoubtRule.HOLD,
+        attachments=_attached(),
     )
+
+
+def _attached() -> tuple[FrozenFile, ...]:
+    """Return what is attached to the campaign that the form is about; a new one has nothing yet."""
+    campaign_id = forms.whole("campaign_id")
+    if not isinstance(campaign_id, int) or campaign_id > GREATEST_ID:
+        return ()
+    with the_house().database.read() as tx:
+        return files.frozen(files.of_campaigns(tx, [campaign_id]).get(campaign_id, ()))
 
 
 def lines(name: str) -> str:

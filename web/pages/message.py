@@ -9,8 +9,9 @@ from flask import Response, request
 
 from delivery import outlines
 from foundation.errors import NotFound
-from mail.outbox import OutboxMessage, read_bytes, read_outbox
+from mail.outbox import OutboxMessage, read_attachment, read_bytes, read_outbox
 from web import forms
+from web.attached import as_download
 from web.current import the_house
 from web.fields import Query, QueryId
 from web.mail_frame import framed
@@ -125,6 +126,12 @@ def html(id: int) -> Response:
     if found.html is None:
         raise NotFound("This message has no HTML. Look at its text.")
     return framed(found.html, remote_images="images" in request.args)
+
+
+@pages.get("/outbox/<id:id>/attachments/<id:number>")
+def attachment(id: int, number: int) -> Response:
+    """Give one of its files."""
+    return as_download(*read_attachment(the_house().outbox, id, number))
 
 
 @pages.get("/outbox/<id:id>.eml")

@@ -63,7 +63,15 @@ PLACES = (
             Shortcut(("Esc",), "Go back to the list of runs"),
         ),
     ),
-    Place("In the editor", (Shortcut(("Ctrl+S",), "Save the campaign"),)),
+    Place(
+        "In the editor",
+        (
+            Shortcut(("Ctrl+S",), "Save the campaign"),
+            Shortcut(("Ctrl+Enter",), "Send a test"),
+            Shortcut(("Alt+P",), "Show the preview another way"),
+            Shortcut(("Esc", "Tab"), "Leave the HTML, where Tab indents"),
+        ),
+    ),
 )
 
 

@@ -31,7 +31,7 @@ def test_the_button_says_how_many_and_the_confirmation_who_is_left_out(
     page = anna.get(f"/runs/{run}").text
     asked = anna.get(f"/runs/{run}/send-missing").text
 
-    assert "Send to the 2 who did not get it…" in page
+    assert "Send to the 2 who did not get it (0 of the 0 who did)…" in page
     assert "Send to the 2 who did not get it (0 of the 0 who did)</button>" in asked
     assert "1 person is in doubt and left out" in asked
     assert asked.index("data-close-dialog") < asked.index("(0 of the 0 who did)</button>")

@@ -9,7 +9,7 @@ from web.pages.shortcuts import PLACES
 
 ROOT = Path(__file__).parent.parent.parent.parent
 _KEY = re.compile(r"data[-_](?:row[-_])?key=\"([^\"${]+)\"")
-_IN_SCRIPTS = {"j", "k", "Enter", "Esc", "Ctrl+S"}
+_IN_SCRIPTS = {"j", "k", "Enter", "Esc", "Tab", "Ctrl+S", "Ctrl+Enter", "Alt+P"}
 _OF_THIS_LIST = {"?"}
 
 
