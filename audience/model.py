@@ -81,7 +81,7 @@ class SuppressionSource(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Suppression:
-    """An address that gets nothing. run_id: whose e-mail somebody unsubscribed from; None, as source, where not known."""
+    """An address that gets nothing. run_id: whose e-mail somebody unsubscribed from; None where that is not known."""
 
     id: int
     email: str
