@@ -4,7 +4,7 @@
 
 const CHANNEL = "sendonce-live";
 const LOOK_EVERY = 3000;
-const AT_MOST_EVERY = 300;
+const AT_MOST_EVERY = 200;
 const FIRST_EVENT_WITHIN = 5000;
 const TRY_AGAIN_AFTER = 15_000;
 
@@ -91,7 +91,7 @@ let waiting = false;
 let again = false;
 let lastRefresh = 0;
 
-/** Refreshes soon, at most three times a second, and never while nobody looks. */
+/** Refreshes soon, at most five times a second, and never while nobody looks. */
 async function refreshSoon() {
   if (paused || document.hidden) return;
   again = true;
@@ -155,6 +155,12 @@ export function stale(lost) {
 function onMessage({ kind, data }) {
   if (kind === "lost") return poll();
   if (paused) return;
+  if (kind === "reconnecting") {
+    say("reconnecting");
+    // Whether the server is gone, or only the stream of it, is seen by asking for the page.
+    refreshSoon();
+    return;
+  }
   say("live");
   if (kind === "scheduler") document.dispatchEvent(new CustomEvent("sendonce:beat", { detail: data }));
   // Between this page's making and the first news of the stream something may have changed.
@@ -173,7 +179,7 @@ function poll() {
   if (poller !== undefined) return;
   poller = setInterval(() => {
     if (paused || document.hidden) return;
-    say("polling");
+    if (!document.getElementById("stale")) say("polling");
     if (wants.length) refreshSoon();
   }, LOOK_EVERY);
 }
@@ -204,7 +210,7 @@ function listen(pass) {
     });
   }
   stream.onerror = () => {
-    say("reconnecting");
+    pass({ kind: "reconnecting", data: null });
     if (stream?.readyState !== EventSource.CLOSED) return;
     // The server has no thread to spare (503), or is not there: all tabs ask by themselves until it is tried again.
     pass({ kind: "lost", data: null });
@@ -218,7 +224,7 @@ function start() {
   if (!("BroadcastChannel" in window)) return poll();
   const channel = new BroadcastChannel(CHANNEL);
   channel.onmessage = (event) => {
-    if (event.data.kind !== "lost") stopPolling();
+    if (!["lost", "reconnecting"].includes(event.data.kind)) stopPolling();
     onMessage(event.data);
   };
   /** @param {{kind: string, data: any}} message */
@@ -262,6 +268,8 @@ function start() {
 document.addEventListener("visibilitychange", () => {
   if (!document.hidden && wants.length) refreshSoon();
 });
+addEventListener("offline", () => stale(true));
+addEventListener("online", refreshSoon);
 document.querySelector("[data-live-state]")?.addEventListener("click", () => {
   paused = !paused;
   say(paused ? "paused" : "live");
