@@ -187,6 +187,7 @@ class Session:
         self._is_stuck = False
         self._has_sender = False
         self._email = ""  # of the recipient it has taken
+        self._unanswered = ""  # of the recipient of whom it has said nothing
         self._out = Pipe(world)
         world.later(AT_ONCE, self._greet)
 
@@ -223,7 +224,7 @@ class Session:
                 pipelining = b"\r\n250-PIPELINING" if self._world.dice.randint(0, 2) else b""
                 self._behave(b"250-mail.test" + pipelining + b"\r\n250 8BITMIME", "EHLO")
             case b"MAIL":
-                self._email = ""
+                self._email = self._unanswered = ""
                 self._has_sender = self._behave(b"250 fine", "MAIL")
             case b"RCPT" if not self._has_sender:
                 self._say(b"503 MAIL first")
@@ -250,6 +251,8 @@ class Session:
     def _answer_for_nobody(self) -> None:
         """DATA has come together with a MAIL or RCPT that was refused."""
         if self._world.odds(2):
+            if self._unanswered:  # what it says now is taken for the answer to RCPT
+                self._world.refuse_all(self._unanswered)
             self._say(b"554 no valid recipients")
         else:
             self._say(b"354 go on")
@@ -348,7 +351,7 @@ class Session:
             case 4:
                 self._close()
             case 5:
-                pass
+                self._unanswered = email
             case 6:
                 self._say(reply + b"\r\n250 stray")
                 return True
