@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import expect
@@ -43,6 +44,7 @@ EMPTY = [
     "/audit?until=2000-01-01",
     "/status",
     "/settings/profile",
+    "/settings/security",
     "/settings/tokens",
     "/settings/users",
     "/settings/general",
@@ -89,7 +91,15 @@ FILLED = [
     "/settings/tokens",
     "/settings/users",
 ]
-OPEN_TO_ALL = ["/login", "/setup?token=none", "/u/broken"]
+OF_A_USER = [
+    "/settings/profile",
+    "/settings/security",
+    "/settings/security/second-factor",
+    "/settings/users",
+    "/settings/users/invite",
+    "/settings/users/2",
+]
+OPEN_TO_ALL = ["/login", "/setup?token=none", "/join/none", "/reset/none", "/u/broken"]
 
 
 @pytest.fixture(scope="module")
@@ -149,6 +159,23 @@ def test_pages_for_who_is_not_signed_in_look_right(
     link = re.search(r"http\S+(/u/[\w.-]+)", dict(mail["headers"])["List-Unsubscribe"])
     assert link is not None
     assert _faults(person, [*OPEN_TO_ALL, link[1]], "open") == []
+
+
+def test_pages_for_who_is_a_user_look_right(
+    server: Server, new_person: Callable[..., Person]
+) -> None:
+    user = {"email": "anna@example.com", "password": "a quite long password", "role": "admin"}
+    server.post("/api/users", user)
+    server.post("/api/users", user | {"email": "ben@example.com"})
+    link = server.post("/api/invitations", {"email": "eve@example.com"})["link"]
+    person = new_person(server, signed_in=False)
+    person.opens("/login")
+    person.page.get_by_label("E-mail").fill(user["email"])
+    person.page.get_by_label("Password", exact=True).fill(user["password"])
+    person.button("Sign in").click()
+    expect(person.page).to_have_url(server.url + "/automation")
+
+    assert _faults(person, [*OF_A_USER, urlsplit(link).path], "user") == []
 
 
 def _faults(person: Person, paths: list[str], name: str) -> list[str]:

@@ -314,3 +314,17 @@ def test_a_link_is_made_once_however_often_its_form_is_sent(
     assert shown(first.text) == shown(again.text)
     with house.database.read() as tx:
         assert len(one_time_links.invitations(tx, now=house.clock.now())) == 1
+
+
+def test_a_script_finds_the_link_where_the_form_was(
+    house: Sendonce, admin: BrowserClient, ben: object
+) -> None:
+    asked = (admin.get("/settings/users/invite").text, admin.get("/settings/users/2").text)
+
+    invitation = admin.post_form("/settings/users/invite", {"email": "e@x.io", "role": "viewer"})
+    reset = admin.post_form("/settings/users/2/reset-link")
+
+    for form, page in (("invite-form", asked[0]), ("reset-link-form", asked[1])):
+        assert f'id="{form}"' in page
+    assert 'id="invite-form"' in invitation.text
+    assert 'id="reset-link-form"' in reset.text
