@@ -25,6 +25,23 @@ def in_plain_words(message: str) -> str:
     return next((ours for theirs, ours in _ENDS.items() if theirs in message), message)
 
 
+def line_of(message: str, source: str, *, said: int) -> int:
+    """Return the line that the complaint is about: for a block that is never closed the one in which it is opened.
+
+    said: the line that the parser names, which there is where the template ends.
+    """
+    found = _OPEN_BLOCK.search(message)
+    if found is None:
+        return said
+    opened: list[int] = []
+    for tag in re.finditer(rf"{{%[-+]?\s*(end)?{found[1]}\b", source):
+        if tag[1] is None:
+            opened.append(source.count("\n", 0, tag.start()) + 1)
+        elif opened:
+            opened.pop()
+    return opened[-1] if opened else said
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return " Did you mean …?" for a name that is nearly one of these; "" for any other."""
     near = get_close_matches(name, list(known), n=1, cutoff=0.6)

@@ -20,7 +20,7 @@ from jinja2.visitor import NodeTransformer
 
 from campaigns.budget import Budget
 from campaigns.filters import FILTERS, TESTS, budget_of, concat, format_text, replace
-from campaigns.mistakes import did_you_mean, in_plain_words
+from campaigns.mistakes import did_you_mean, in_plain_words, line_of
 from campaigns.values import (
     CAMPAIGN_NAMES,
     RECIPIENT_NAMES,
@@ -181,8 +181,9 @@ class Sandbox(ImmutableSandboxedEnvironment):
             tree = _TollBuilder(self).visit(tree)
             code: CodeType = self.compile(tree)
         except TemplateSyntaxError as error:
-            told = in_plain_words(error.message or "can't be understood")
-            raise TemplateMistake(told, error.lineno) from None
+            said = error.message or "can't be understood"
+            line = line_of(said, source, said=error.lineno)
+            raise TemplateMistake(in_plain_words(said), line) from None
         except (RecursionError, MemoryError, SyntaxError, OverflowError, ValueError) as error:
             raise TemplateMistake(f"is nested too deeply or too large ({error})", 1) from None
         return Template.from_code(self, code, {}, None)

@@ -94,6 +94,43 @@ def test_two_who_write_at_once_both_keep_what_they_typed(
     assert server.get("/api/campaigns/1")["subject"] == "Mine"
 
 
+def test_what_is_typed_is_saved_by_itself_and_a_break_loses_nothing(
+    server: Server, new_person: Callable[..., Person]
+) -> None:
+    a_campaign(server)
+    person = new_person(server)
+    person.opens("/campaigns/1")
+    page = person.page
+    subject, html = page.get_by_label("Subject", exact=True), page.locator("#html")
+
+    page.get_by_label("A file to attach").set_input_files(
+        {"name": "Offer.pdf", "mimeType": "application/pdf", "buffer": b"%PDF-1.7"}
+    )
+    expect(page.get_by_role("link", name="Offer.pdf")).to_be_visible()
+    html.press("Control+End")
+    page.keyboard.press("Tab")
+    page.keyboard.type("<b>Bye</b>")
+    page.keyboard.press("Escape")
+    page.keyboard.press("Tab")
+    expect(html).not_to_be_focused()
+    expect(page.locator("[name=version]")).to_have_value("3")
+    assert server.get("/api/campaigns/1")["html"].endswith("  <b>Bye</b>")
+
+    page.context.set_offline(True)
+    subject.press("Control+a")
+    page.keyboard.type("Written offline")
+    page.keyboard.press("Tab")
+    expect(page.get_by_text("Not saved: offline, kept in this browser")).to_be_visible()
+    page.context.set_offline(False)
+    page.on("dialog", lambda dialog: dialog.accept())
+    person.opens("/campaigns/1")
+    person.button("Put it back").click()
+
+    expect(subject).to_have_value("Written offline")
+    person.complaints.clear()  # of the lost connection
+    assert person.axe() == []
+
+
 def test_without_a_script_the_mail_is_shown_by_a_button(
     server: Server, new_person: Callable[..., Person]
 ) -> None:

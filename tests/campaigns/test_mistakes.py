@@ -16,6 +16,7 @@ def _said(html: str) -> str:
     ("html", "said"),
     [
         ("a\n{% if name %}b", "line 2: {% if %} is never closed. Add {% endif %}"),
+        ("a\n{% if name %}b\n{% if name %}{% endif %}\n", "line 2: {% if %} is never closed"),
         ("{{ name", "line 1: a {{ is never closed. Add }}"),
         ("{% if name", "line 1: a {% is never closed. Add %}"),
         ("{# note", "line 1: a {# is never closed. Add #}"),

@@ -172,6 +172,22 @@ def test_a_campaign_in_use_says_what_an_edit_leaves_alone(
     assert "An edit does not change runs already claimed." in page
 
 
+def test_only_what_no_schedule_sends_is_saved_by_itself(
+    house: Sendonce, client: FlaskClient
+) -> None:
+    a_campaign(client)
+    browser = signed_in(house)
+
+    before = browser.get("/campaigns/1").text
+    schedule = a_schedule(client, campaign_id=1)
+    while_sent = browser.get("/campaigns/1").text
+    client.delete(f"/api/schedules/{schedule['id']}")
+
+    assert "data-autosave" in before
+    assert "data-autosave" not in while_sent
+    assert "data-autosave" in browser.get("/campaigns/1").text
+
+
 def test_what_is_chosen_keeps_its_order(house: Sendonce, client: FlaskClient) -> None:
     first = an_audience(client, name="First")["id"]
     second = an_audience(client, name="Second")["id"]
