@@ -52,7 +52,7 @@ def switch_on(
 
     Raises Invalid (code) unless the code is the secret's of now, and Conflict where it is switched on already.
     """
-    step = _step_of(secret, code, now, after=None)
+    step = _step_of(secret, code, now)
     if step is None:
         raise Invalid.field("code", _WRONG)
     switched = tx.execute(
@@ -85,16 +85,16 @@ def take(tx: Tx, user_id: int, code: str, *, key: SecretKey, now: datetime) -> b
     """Use up a code of the app, or a recovery code; return False where it is neither, or was used before."""
     if is_recovery_code(code):
         return recovery_codes.take(tx, user_id, code)
-    row = tx.execute(
-        select(users.c.totp_sealed, users.c.totp_step).where(users.c.id == user_id)
-    ).one_or_none()
-    if row is None or row.totp_sealed is None:
+    sealed = tx.execute(
+        select(users.c.totp_sealed).where(users.c.id == user_id)
+    ).scalar_one_or_none()
+    if sealed is None:
         return False
-    secret = _opened(key, user_id, row.totp_sealed)
-    step = None if secret is None else _step_of(secret, code, now, after=row.totp_step)
+    secret = _opened(key, user_id, sealed)
+    step = None if secret is None else _step_of(secret, code, now)
     if step is None:
         return False
-    # Two at once with one code: the second finds its step taken.
+    # A code comes twice, or two at once bring the same: the second finds its step taken.
     taken = tx.execute(
         update(users)
         .where(users.c.id == user_id, or_(users.c.totp_step.is_(None), users.c.totp_step < step))
@@ -114,16 +114,15 @@ def is_recovery_code(code: str) -> bool:
     return _CODE.fullmatch(_digits(code)) is None
 
 
-def _step_of(secret: str, code: str, now: datetime, *, after: int | None) -> int | None:
-    """Return the time step whose code this is, of those that are not over and come after the last one taken."""
+def _step_of(secret: str, code: str, now: datetime) -> int | None:
+    """Return the time step whose code this is, of this one and its neighbours; None for none of them."""
     typed, made = _digits(code), pyotp.TOTP(secret)
     current = int(now.timestamp()) // _STEP_SECONDS
     return next(
         (
             current + drift
             for drift in _DRIFT
-            if (after is None or current + drift > after)
-            and hmac.compare_digest(
+            if hmac.compare_digest(
                 made.generate_otp(current + drift).encode(), typed.encode(errors="replace")
             )
         ),
