@@ -42,9 +42,7 @@ from delivery.tables import (
     decisions,
     deliveries,
     has_untried,
-    is_leased,
     is_queued,
-    is_taken,
     run_audiences,
     runs,
 )
@@ -332,13 +330,12 @@ def skip_unsent(tx: Tx, run_id: int, *, reason: str, now: datetime) -> int:
     """Skip what of a run was surely not sent; return how many are not queued any more.
 
     Only a piece of a large run: no transaction may keep the others waiting for long. Nothing more is begun meanwhile.
-    What is on its way keeps going. What was to be sent again by the rule for doubts is in doubt as it was before: its
-    first try may have arrived.
+    What is leased is left to its holder, who gives it back, or to the next leader: after the death of a machine, and
+    in a copy of the directory, it may have been sent. What is on its way keeps going. What was to be sent again by the
+    rule for doubts is in doubt as it was before: its first try may have arrived.
     """
-    of_run = select(deliveries.c.id).where(deliveries.c.run_id == run_id)
-    queued = of_run.where(is_queued).limit(SKIPPED_AT_ONCE).subquery()
-    leased = of_run.where(is_taken, is_leased)
-    unsent = deliveries.c.id.in_(union_all(select(queued.c.id), leased))
+    queued = select(deliveries.c.id).where(deliveries.c.run_id == run_id, is_queued)
+    unsent = deliveries.c.id.in_(queued.limit(SKIPPED_AT_ONCE))
     settled = {"updated_at": now, "lease": None}
     doubts = tx.execute(
         update(deliveries)

@@ -240,6 +240,10 @@ class Books:
         with self.database.write(durable=True) as tx:
             return control.cancel(tx, run_id, self.now, by=BY)
 
+    def skip_unsent(self, run_id: int) -> int:
+        with self.database.write(durable=True) as tx:
+            return ledger.skip_unsent(tx, run_id, reason="cancelled", now=self.now)
+
     def hold(self, run_id: int) -> None:
         with self.database.write(durable=True) as tx:
             leaves = [RunStatus.CLAIMED, RunStatus.RUNNING]

@@ -6,7 +6,7 @@ import pytest
 
 from delivery import ledger
 from delivery.model import RunStatus
-from delivery.outcome import Failed, Sent
+from delivery.outcome import Failed, NotBegun, Sent
 from foundation.clock import SystemClock
 from foundation.errors import Conflict, NotFound
 from mail.reply import Stage
@@ -67,7 +67,7 @@ def test_a_cancel_of_many_is_done_in_pieces_and_nothing_is_begun_meanwhile(
 def test_a_cancel_skips_what_was_not_sent(tmp_path: Path) -> None:
     with books(tmp_path) as b:
         account, run_id = b.account(), b.running(people=4)
-        sent, *_ = b.lease(run_id, account, limit=2)
+        [sent] = b.lease(run_id, account, limit=1)
         b.begin(sent)
         b.record(sent, Sent(a_reply(250)), begun=True)
 
@@ -78,6 +78,37 @@ def test_a_cancel_skips_what_was_not_sent(tmp_path: Path) -> None:
         assert b.statuses(run_id) == {"sent": 1, "skipped": 3}
         assert {d.reason for d in b.deliveries(run_id)} == {None, "cancelled"}
         assert b.cancel(run_id) == cancelled
+
+
+def test_what_is_leased_when_a_run_is_cancelled_is_its_holders_to_give_back(tmp_path: Path) -> None:
+    with books(tmp_path) as b:
+        account, run_id = b.account(), b.running(people=3)
+        [held] = b.lease(run_id, account, limit=1)
+
+        assert b.cancel(run_id).finished_at is None
+        assert b.statuses(run_id) == {"leased": 1, "skipped": 2}
+
+        assert not b.begin(held)
+        b.record(held, NotBegun(), begun=False)
+        b.skip_unsent(run_id)
+        assert b.finish(run_id)
+        assert b.statuses(run_id) == {"skipped": 3}
+
+
+def test_a_cancel_after_the_machine_died_calls_nothing_unsent_that_may_have_been_sent(
+    tmp_path: Path,
+) -> None:
+    with books(tmp_path) as b:
+        account, run_id = b.account(), b.running(people=2)
+        b.lease(run_id, account, limit=1)
+
+        b.cancel(
+            run_id
+        )  # before anybody leads after the power was lost: what was written last is not there
+        b.lead(boot_id="the next boot")
+        b.recover(boot_id="the next boot")
+
+        assert b.statuses(run_id) == {"in_doubt": 1, "skipped": 1}
 
 
 @pytest.mark.parametrize("stop", ["pause", "hold"])
