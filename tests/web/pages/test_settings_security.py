@@ -152,6 +152,20 @@ def test_codes_are_not_guessed_with_a_session_that_was_left_open(
     assert user_of(house).second_factor
 
 
+def test_a_new_password_gives_who_guesses_codes_no_new_tries(
+    house: Sendonce, ann: BrowserClient
+) -> None:
+    _, codes = switched_on(house, ann)
+    off, new = f"{SECURITY}/second-factor/off", "another long password"
+    for _ in range(4):
+        ann.post_form(off, {"current": PASSWORD, "code": "000000"})
+
+    fields = {"current": PASSWORD, "password": new}
+    assert ann.post_form("/settings/profile/password", fields).status_code == 303
+
+    assert ann.post_form(off, {"current": new, "code": codes[0]}).status_code == 429
+
+
 def test_an_admin_takes_a_second_factor_away_but_not_the_own(
     house: Sendonce, ann: BrowserClient, client: FlaskClient
 ) -> None:
