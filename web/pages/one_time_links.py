@@ -100,35 +100,31 @@ def reset(token: str) -> Response:
 def _look(purpose: Purpose, token: str) -> Response:
     link = _found(purpose, token)
     if link is None:
-        _refuse_guessing(wrong=True)
+        _refuse_guessing()
         return show("one_time_link_over.html", status=404, purpose=purpose)
-    _refuse_guessing(wrong=False)
     return _ask(link, Filled(values={}))
 
 
 def _refuse_wrong(purpose: Purpose, token: str) -> None:
     """Raise NotFound where the link is not good (any more), TooMany where too many of them were not."""
     link = _found(purpose, token)
-    _refuse_guessing(wrong=link is None)
     if link is None:
+        _refuse_guessing()
         raise NotFound(
             "This link was used, or is over. Nothing was changed. Ask an admin for a new one."
         )
 
 
-def _refuse_guessing(*, wrong: bool) -> None:
-    """Raise TooMany where too many wrong links were tried from this address; note one more where this one is wrong.
+def _refuse_guessing() -> None:
+    """Note a wrong link. Raises TooMany where too many were tried from this address.
 
-    Nobody guesses 256 bits; but who tries should not be answered as fast as they ask.
+    Nobody guesses 256 bits; but who tries should not be answered as fast as they ask. Who has a right link never
+    waits: behind a proxy all come from one address, and a stranger's guesses would shut the others out.
     """
     house = the_house()
     who, now = tries.of_links(house.key, request.remote_addr), house.clock.unchecked()
-    if wrong:
-        with house.database.write(durable=False) as tx:
-            tries.begin(tx, who, now)
-    else:
-        with house.database.read() as tx:
-            tries.refuse_too_many(tx, who, now)
+    with house.database.write(durable=False) as tx:
+        tries.begin(tx, who, now)
 
 
 def _found(purpose: Purpose, token: str) -> Link | None:
