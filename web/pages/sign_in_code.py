@@ -42,7 +42,7 @@ def sign_in() -> Response:
     user = _still_the_same(half)
     if half is None or user is None:
         return _from_the_start()
-    who = tries.of_codes(house.key, user.id, known_browsers.known_as(user))
+    who = tries.of_codes(house.key, user.id, known_browsers.known_by_code_as(user))
     try:
         # Committed before the code is looked at: a hundred tries at once are a hundred tries.
         with house.database.write(durable=False) as tx:
@@ -62,7 +62,7 @@ def sign_in() -> Response:
         return _ask(forms.Filled(values={}, mistakes=[_WRONG]), status=401)
     log.info("signed in", user_id=user.id)
     say = _codes_left(user) if second_factor.is_recovery_code(code) else None
-    return known_browsers.remember(go(half.where, say=say), user.id)
+    return known_browsers.remember(go(half.where, say=say), user.id, by_code=True)
 
 
 def _still_the_same(half: HalfWay | None) -> User | None:

@@ -191,6 +191,23 @@ def test_a_browser_is_known_only_after_the_code(house: Sendonce, secret: str) ->
     assert [c.key for c in browser.client._cookies.values() if c.key.endswith("_known")] == []
 
 
+def test_browsers_of_before_there_was_a_second_factor_have_no_tries_of_their_own(
+    house: Sendonce,
+) -> None:
+    with house.database.write(durable=False) as tx:
+        ann = users.create(tx, ANN, PASSWORD, Role.ADMIN, house.clock.now())
+    old = [a_stranger(house) for _ in range(2)]
+    for browser in old:
+        browser.post_form("/login", RIGHT)
+    secret = app_for(house, ann.id)
+    for browser in old:
+        browser.post_form("/login", RIGHT)
+    for _ in range(tries.MOST):
+        assert enter(old[0], a_wrong_code(house, secret)).status_code == 401
+
+    assert enter(old[1], code_of(house, secret)).status_code == 429
+
+
 def test_the_code_s_form_is_protected_too(house: Sendonce, secret: str) -> None:
     browser = half_way(house)
 
