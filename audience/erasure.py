@@ -1,6 +1,6 @@
 """The audiences' part in erasing a person: every entry, what was noted of rows that were not taken, the suppression."""
 
-from sqlalchemy import delete, func, update
+from sqlalchemy import delete, func, or_, update
 
 from audience.tables import audiences, import_rejections, recipients, suppressions
 from mail.address import Address
@@ -17,8 +17,11 @@ def erase(tx: Tx, address: Address, *, keep_suppression: bool) -> int:
     for audience_id in left:
         its = audiences.c.id == audience_id
         tx.execute(update(audiences).where(its).values(recipients=audiences.c.recipients - 1))
-    noted = func.lower(import_rejections.c.email).in_({address.key, address.written.lower()})
-    tx.execute(delete(import_rejections).where(noted))
+    # As it stood in the file: with a name before it, perhaps, or blanks around it.
+    noted = func.lower(import_rejections.c.email)
+    spellings = {address.key, address.written.lower()}
+    contains = [noted.contains(spelling, autoescape=True) for spelling in spellings]
+    tx.execute(delete(import_rejections).where(or_(*contains)))
     if not keep_suppression:
         tx.execute(delete(suppressions).where(suppressions.c.address_key == address.key))
     return len(left)

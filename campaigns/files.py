@@ -18,12 +18,12 @@ from storage.database import Tx, insert_into
 
 
 def keep(tx: Tx, content: bytes) -> str:
-    """Keep the content, once however often it is given; return its hash."""
+    """Keep the content, once however often it is given; return its hash. What the disk has damaged is whole again."""
     sha256 = hashlib.sha256(content).hexdigest()
     tx.execute(
         insert_into(tx, attached_files)
         .values(sha256=sha256, content=content)
-        .on_conflict_do_nothing()
+        .on_conflict_do_update(index_elements=[attached_files.c.sha256], set_={"content": content})
     )
     return sha256
 

@@ -138,3 +138,6 @@ def test_content_that_was_changed_is_never_given_out_as_what_was_attached(tx: Tx
 
     with pytest.raises(Invalid, match="is not there any more"):
         files.contents(tx, snapshot.attachments)
+
+    put(tx, "once more.pdf")
+    assert [file.content for file in files.contents(tx, snapshot.attachments)] == [b"%PDF-1.7"]
