@@ -56,6 +56,28 @@ def test_nothing_of_an_erased_person_stays_and_the_run_still_adds_up(
     assert client.delete(f"/api/recipients/{ANN}").status_code == 404
 
 
+def test_what_an_import_noted_of_an_erased_person_goes_however_it_was_written(
+    house: Sendonce, client: FlaskClient
+) -> None:
+    audience_id = an_audience(client, recipients=[{"email": ANN}])["id"]
+    begun = (
+        "INSERT INTO imports (audience_id, status, dry_run, progress, added, updated, rejected, pid, created_at)"
+        " VALUES (:audience_id, 'completed', 0, 1, 0, 0, 2, 1, '2026-03-02 08:00:00')"
+    )
+    noted = (
+        "INSERT INTO import_rejections (import_id, row, email, reason) VALUES"
+        " (1, 2, ' Ann <ANN.Doe@example.com> ', 'twice'), (1, 3, 'bob@', 'no address')"
+    )
+    with house.database.write(durable=False) as tx:
+        tx.execute(text(begun), {"audience_id": audience_id})
+        tx.execute(text(noted))
+
+    client.delete(f"/api/recipients/{ANN}")
+
+    with house.database.read() as tx:
+        assert tx.scalars(text("SELECT email FROM import_rejections")).all() == ["bob@"]
+
+
 def test_an_erasure_is_noted_without_the_address(house: Sendonce, client: FlaskClient) -> None:
     an_audience(client, recipients=[{"email": ANN}])
 
