@@ -1,30 +1,5 @@
-"""A house without threads, and who knocks at its doors."""
+"""A house without threads, and who knocks at its doors: the same as the web room's tests have."""
 
-from collections.abc import Iterator
-from pathlib import Path
+from tests.web.conftest import client, house, stranger
 
-import pytest
-from flask.testing import FlaskClient
-
-from assembly import Sendonce
-from tests.house import a_house, app_of, bearer
-
-
-@pytest.fixture
-def house(tmp_path: Path) -> Iterator[Sendonce]:
-    with a_house(tmp_path) as house:
-        yield house
-
-
-@pytest.fixture
-def client(house: Sendonce) -> FlaskClient:
-    """Sends the bootstrap token with every request."""
-    client = app_of(house).test_client()
-    client.environ_base["HTTP_AUTHORIZATION"] = bearer()["Authorization"]
-    return client
-
-
-@pytest.fixture
-def stranger(house: Sendonce) -> FlaskClient:
-    """Sends no token."""
-    return app_of(house).test_client()
+__all__ = ["client", "house", "stranger"]
